@@ -1,0 +1,22 @@
+"""Settings as frozen models: YAML in, values only, an unknown key is an error that names the allowed ones."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class IngestSettings(Settings):
+    """How DICOM files become mammograms."""
+
+    #: Modalities scored as mammograms; anything beyond MG is admitted with a finding.
+    admit_modalities: tuple[str, ...] = ("MG",)
+    #: Which of several VOI LUTs or windows is used, counted from 0 in the order LUTs, then windows.
+    voi_index: int = 0
+    #: Larger images are refused before any pixel is decoded.
+    max_pixels: int = 64_000_000

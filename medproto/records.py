@@ -1,0 +1,227 @@
+"""What is kept and shown: plain frozen records, without torch or numpy.
+
+A `Prediction` is the whole of what a person sees: screen and report are functions of it and of the pictures it names by
+digest. Boxes are in original pixels of the image they name; distances are squared L2; digests are SHA-256 in hex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+#: Relative tolerance within which the contributions of a prediction add up to its margin.
+CONTRIBUTION_TOLERANCE = 1e-5
+
+Severity = Literal["refuse", "warn", "note"]
+Laterality = Literal["L", "R"]
+Decision = Literal["flagged", "not flagged", "no decision"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown keys refused, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class GateFinding(Record):
+    """What the input gate has to say about one image, or about the exam when `image` is None."""
+
+    code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")]
+    severity: Severity
+    sentence: str
+
+
+class Box(Record):
+    """Half-open rectangle in original pixels: rows [top, bottom), columns [left, right); fractions are allowed."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    @model_validator(mode="after")
+    def _has_area(self) -> Self:
+        if self.bottom <= self.top or self.right <= self.left:
+            raise ValueError(f"box: got {self.top},{self.left},{self.bottom},{self.right}, expected a positive area")
+        return self
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Row and column of the centre."""
+        return (self.top + self.bottom) / 2, (self.left + self.right) / 2
+
+    def contains(self, row: float, column: float) -> bool:
+        """Whether the point lies in the box."""
+        return self.top <= row < self.bottom and self.left <= column < self.right
+
+
+class Rendering(Record):
+    """How stored values became the pixels that were scored."""
+
+    decoder: str
+    voi: str
+    inverted: bool
+    flipped: bool
+    crop: Box
+    input_rows: int
+    input_columns: int
+
+
+class ImageRecord(Record):
+    """One scored image of an exam."""
+
+    image_id: str
+    laterality: Laterality | None
+    view: str | None
+    rows: int
+    columns: int
+    spacing_mm: tuple[float, float] | None
+    file_sha256: Digest
+    pixels_sha256: Digest
+    rendering: Rendering
+    findings: tuple[GateFinding, ...]
+    preview: Digest
+    preview_scale: Annotated[float, Field(gt=0, le=1, description="preview pixels per original pixel")]
+
+    @property
+    def title(self) -> str:
+        """Side and view as printed beside the picture, such as `R MLO`."""
+        return f"{self.laterality or 'side unknown'} {self.view or 'view unknown'}"
+
+
+class RefusedRecord(Record):
+    """One image of an exam that was not scored, with the reasons."""
+
+    image_id: str
+    file_sha256: Digest
+    findings: tuple[GateFinding, ...]
+
+
+class PrototypeSource(Record):
+    """The training patch that a prototype is: where it was cut, from which image."""
+
+    image_id: str
+    pixels_sha256: Digest
+    laterality: Laterality | None
+    view: str | None
+    box: Box
+    patch: Digest
+    distance: Annotated[float, Field(ge=0, description="squared L2 between the prototype and its patch; 0 if projected")]
+
+
+class PrototypeMatch(Record):
+    """One prototype, the place in the exam where it found its best match, and what that counted.
+
+    `weight` is the prototype's weight on the margin, so `contribution = weight * similarity`.
+    """
+
+    prototype_id: str
+    prototype_class: str
+    similarity: float
+    weight: float
+    contribution: float
+    image_id: str
+    cell: tuple[int, int]
+    box: Box
+    receptive_field: Box
+    patch: Digest | None
+    overlay: Digest | None
+    similarity_map: Digest | None
+    source: PrototypeSource
+
+
+class OperatingPoint(Record):
+    """The margin at and above which an exam is flagged, and how it was chosen."""
+
+    margin: float
+    rule: str
+    sensitivity: Annotated[float, Field(ge=0, le=1)]
+    specificity: Annotated[float, Field(ge=0, le=1)]
+
+
+class BreastScore(Record):
+    """Score of the views of one breast alone."""
+
+    laterality: Laterality
+    margin: float
+    probability: Annotated[float, Field(ge=0, le=1)] | None
+
+
+class Likeness(Record):
+    """How far the exam's farthest image lies from the training data; beyond the threshold no score is shown."""
+
+    distance: float
+    threshold: float
+
+    @property
+    def unlike(self) -> bool:
+        """Whether the exam is unlike the training data."""
+        return self.distance > self.threshold
+
+
+class Prediction(Record):
+    """One scored exam. Every prototype of the bundle is in `matches`, by falling contribution to the positive class."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    exam_id: str
+    patient_id: str
+    bundle_id: Digest
+    bundle_name: str
+    data_licence: str
+    synthetic: bool
+    classes: tuple[str, ...]
+    positive_class: str
+    images: Annotated[tuple[ImageRecord, ...], Field(min_length=1)]
+    refused: tuple[RefusedRecord, ...]
+    findings: tuple[GateFinding, ...]
+    likeness: Likeness
+    logits: dict[str, float]
+    margin: float
+    probability: Annotated[float, Field(ge=0, le=1)] | None
+    prevalence: Annotated[float, Field(ge=0, le=1)]
+    operating_point: OperatingPoint
+    decision: Decision
+    breasts: tuple[BreastScore, ...]
+    matches: Annotated[tuple[PrototypeMatch, ...], Field(min_length=1)]
+    software: dict[str, str]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        """The explanation is the computation: contributions add up to the margin."""
+        total = sum(match.contribution for match in self.matches)
+        if abs(total - self.margin) > CONTRIBUTION_TOLERANCE * abs(self.margin) + 1e-9:
+            raise ValueError(f"contributions: got a sum of {total}, expected the margin {self.margin}")
+        known = {image.image_id for image in self.images}
+        if any(match.image_id not in known for match in self.matches):
+            raise ValueError("matches: got an image that is not in the exam, expected one of its images")
+        if self.likeness.unlike and (self.decision != "no decision" or self.probability is not None):
+            raise ValueError("decision: got a score for an exam unlike the training data, expected none")
+        return self
+
+    def image(self, image_id: str) -> ImageRecord:
+        """The exam's image of that id."""
+        return next(image for image in self.images if image.image_id == image_id)
+
+    def pictures(self) -> tuple[str, ...]:
+        """Digests of every picture the prediction names, each once, sorted."""
+        named = {image.preview for image in self.images}
+        for match in self.matches:
+            named |= {d for d in (match.patch, match.overlay, match.similarity_map, match.source.patch) if d}
+        return tuple(sorted(named))
+
+
+#: (patient identifier, kind, value) -> pseudonym such as `exam-9f8e7d6c5b4a3021`; kinds: patient, exam, image.
+Pseudonymise = Callable[[str, str, str], str]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A prediction and the pictures it names: digest -> PNG bytes (similarity maps: float32 `.npy` bytes)."""
+
+    prediction: Prediction
+    pictures: Mapping[str, bytes]
