@@ -1,0 +1,1 @@
+"""Where images come from: manifests, patient-level splits, the synthetic cohort and adaptors of published archives."""
