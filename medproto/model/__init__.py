@@ -1,0 +1,1 @@
+"""The prototype network: backbones, prototype layer, ProtoPNet and its losses."""

@@ -1,0 +1,122 @@
+"""ProtoPNet: backbone, add-on layers, prototypes and a last layer without bias (Chen et al. 2019, section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from medproto.config import Settings
+from medproto.model.backbones import Backbone, build_backbone
+from medproto.model.similarity import bag_maximum, distance_maps, log_similarity, nearest_cells
+
+
+class ModelSettings(Settings):
+    """What shapes a network; it travels with the weights."""
+
+    backbone: Literal["efficientnet_lite0", "vgg16", "tiny"] = "efficientnet_lite0"
+    stride: Literal[8, 16, 32] = 16
+    #: `imagenet`, `none`, or the path of a state-dict file.
+    weights: str = "imagenet"
+    #: Channels D of the latent space in which prototypes live.
+    latent_channels: int = 64
+    prototypes_per_class: int = 10
+    classes: tuple[str, ...] = ("normal", "malignant")
+    positive_class: str = "malignant"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one forward pass gives; N bags, V views, P prototypes, C classes.
+
+    logits (N, C); similarities (N, P) of the bags; view (N, P) that won; and per view: distances (V, P) to the nearest cell,
+    cells (V, P) flat indices of those.
+    """
+
+    logits: Tensor
+    similarities: Tensor
+    view: Tensor
+    distances: Tensor
+    cells: Tensor
+
+
+class ProtoPNet(nn.Module):
+    """A prototype network over bags of views."""
+
+    prototype_class: Tensor
+
+    def __init__(self, backbone: Backbone, latent_channels: int, prototype_class: Tensor, class_count: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.add_on = nn.Sequential(
+            nn.Conv2d(backbone.channels, latent_channels, 1),
+            nn.ReLU(),
+            nn.Conv2d(latent_channels, latent_channels, 1),
+            nn.Sigmoid(),
+        )
+        self.prototypes = nn.Parameter(torch.rand(len(prototype_class), latent_channels))
+        self.register_buffer("prototype_class", prototype_class.long())
+        own = nn.functional.one_hot(self.prototype_class, class_count).T.float()
+        # Section 2.2: +1 towards the own class, -0.5 towards the others.
+        self.last_layer = nn.Parameter(own - 0.5 * (1 - own), requires_grad=False)
+
+    @property
+    def own_class(self) -> Tensor:
+        """Whether prototype p belongs to class c, shape (C, P)."""
+        classes = torch.arange(self.last_layer.shape[0], device=self.prototype_class.device)
+        return classes.unsqueeze(1) == self.prototype_class.unsqueeze(0)
+
+    def latent(self, features: Tensor) -> Tensor:
+        """Latent map (V, D, H, W) of backbone features (V, B, H, W)."""
+        latent: Tensor = self.add_on(features)
+        return latent
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latent map (V, D, H, W) of images (V, 1, Y, X) in [0, 1]."""
+        return self.latent(self.backbone(images))
+
+    def classify(self, latent: Tensor, bags: Tensor, bag_count: int, allowed: Tensor | None = None) -> Output:
+        """Score bags from their latent maps; cells where `allowed` (V, H, W) is False cannot win."""
+        distances, cells = nearest_cells(latent, self.prototypes, allowed)
+        similarities, view = bag_maximum(log_similarity(distances), bags, bag_count)
+        return Output(similarities @ self.last_layer.T, similarities, view, distances, cells)
+
+    def forward(self, images: Tensor, bags: Tensor | None = None, allowed: Tensor | None = None) -> Output:
+        """Score images, each its own bag where no bags are given.
+
+        Args:
+            images: shape (V, 1, Y, X), in [0, 1].
+            bags: shape (V,), consecutive from 0.
+            allowed: shape (V, H, W), True where a cell may win.
+        """
+        if bags is None:
+            bags = torch.arange(images.shape[0], device=images.device)
+        return self.classify(self.encode(images), bags, int(bags.max()) + 1, allowed)
+
+    def similarity_maps(self, latent: Tensor) -> Tensor:
+        """Similarity of every cell to every prototype, shape (V, P, H, W), in (0, 9.2104]."""
+        return log_similarity(distance_maps(latent, self.prototypes))
+
+    def keep(self, chosen: Tensor) -> None:
+        """Drop every prototype but the chosen ones (indices into P), with their last-layer weights."""
+        self.prototypes = nn.Parameter(self.prototypes.detach()[chosen].clone())
+        self.prototype_class = self.prototype_class[chosen].clone()
+        self.last_layer = nn.Parameter(self.last_layer.detach()[:, chosen].clone(), requires_grad=False)
+
+
+def build_model(settings: ModelSettings, seed: int) -> ProtoPNet:
+    """A fresh network; its random numbers come from `seed` alone."""
+    backbone_seeded = torch.random.fork_rng(devices=[])
+    with backbone_seeded:
+        torch.manual_seed(seed)
+        backbone = build_backbone(settings.backbone, settings.stride, settings.weights)
+        classes = torch.arange(len(settings.classes)).repeat_interleave(settings.prototypes_per_class)
+        return ProtoPNet(backbone, settings.latent_channels, classes, len(settings.classes))
+
+
+def empty_model(settings: ModelSettings, prototype_class: Tensor) -> ProtoPNet:
+    """A network of that shape whose weights are about to be loaded; it touches no weight file."""
+    backbone = build_backbone(settings.backbone, settings.stride, "none")
+    return ProtoPNet(backbone, settings.latent_channels, prototype_class, len(settings.classes))
