@@ -1,0 +1,150 @@
+"""What the registered entries hold: small records, checked before they are written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from medproto.records import Digest, PrototypeSource, Record, RefusedRecord
+
+Verdict = Literal["agree", "disagree", "refer"]
+#: What a signature under a review means (21 CFR 11.50: who, when, meaning).
+MEANINGS: dict[str, str] = {
+    "agree": "I reviewed this exam and agree with the decision.",
+    "disagree": "I reviewed this exam and disagree with the decision.",
+    "refer": "I reviewed this exam and refer it to another reader.",
+}
+
+
+class DatasetRegistered(Record):
+    """A data set whose manifest is fixed by its digest."""
+
+    manifest_digest: Digest
+    name: str
+    licence: str
+    patients: Annotated[int, Field(ge=0)]
+    images: Annotated[int, Field(ge=0)]
+    #: Where the manifest was, relative to where the command ran; `trace` looks there and checks the digest.
+    manifest_path: str | None = None
+
+
+class TrainingRun(Record):
+    """One training run: what it was given and which code ran."""
+
+    dataset_entry: int | None
+    config: dict[str, Any]
+    seeds: dict[str, int]
+    code_version: str
+
+
+class RegisteredPrototype(Record):
+    """One prototype of a bundle and the training patch it is."""
+
+    prototype_id: str
+    prototype_class: str
+    source: PrototypeSource
+
+
+class BundleRegistered(Record):
+    """A bundle, by its id, with every prototype's source."""
+
+    bundle_id: Digest
+    name: str
+    data_licence: str
+    training_entry: int | None
+    prototypes: Annotated[tuple[RegisteredPrototype, ...], Field(min_length=1)]
+    metrics: dict[str, float]
+
+
+class EvaluationRun(Record):
+    """An evaluation: one entry with the digest of its results, which were shown to nobody as single predictions."""
+
+    bundle_id: Digest
+    manifest_digest: Digest
+    results_digest: Digest
+    results: dict[str, Any]
+
+
+class Intent(Record):
+    """Written and committed before a scorer runs."""
+
+    bundle_id: Digest
+    bundle_name: str
+    files: tuple[Digest, ...]
+    request: Digest
+
+
+class Refusal(Record):
+    """An exam of which no image was left to score."""
+
+    intent: int
+    bundle_id: Digest
+    sentence: str
+    refused: tuple[RefusedRecord, ...]
+
+
+class Failure(Record):
+    """A scoring that ended in an error. `sentence` is None for an unexpected one: its text may hold patient data."""
+
+    intent: int | None
+    bundle_id: Digest
+    error: str
+    sentence: str | None
+
+
+class ExamOpened(Record):
+    """Somebody looked at a prediction."""
+
+    entry: int
+    exam_id: str
+
+
+class Review(Record):
+    """A reader's verdict on a prediction."""
+
+    entry: int
+    exam_id: str
+    verdict: Verdict
+    meaning: str
+    reason: str
+    misleading: tuple[str, ...]
+    comment: str
+
+    @model_validator(mode="after")
+    def _has_reason(self) -> Self:
+        if self.verdict == "disagree" and not self.reason.strip():
+            raise ValueError("reason: got none, expected a reason when disagreeing")
+        return self
+
+
+class Opinion(Record):
+    """What a reader says about a prediction; `misleading` names prototypes whose evidence misled."""
+
+    verdict: Verdict
+    reason: str = ""
+    misleading: tuple[str, ...] = ()
+    comment: str = ""
+
+    @model_validator(mode="after")
+    def _has_reason(self) -> Self:
+        if self.verdict == "disagree" and not self.reason.strip():
+            raise ValueError("reason: got none, expected a reason when disagreeing")
+        return self
+
+
+class ReportExported(Record):
+    """A PDF left the room; its digest proves later which one."""
+
+    entry: int
+    exam_id: str
+    pdf_digest: Digest
+
+
+#: Kinds that `service.register` accepts, each with the record its payload must be.
+REGISTRABLE: dict[str, type[Record]] = {
+    "dataset registered": DatasetRegistered,
+    "training run": TrainingRun,
+    "bundle registered": BundleRegistered,
+    "evaluation run": EvaluationRun,
+}
