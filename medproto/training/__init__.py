@@ -1,0 +1,1 @@
+"""Training in three stages: descent, projection, convex last layer."""

@@ -1,0 +1,146 @@
+"""What a training run is: data, model, stages 1 to 3 and the choices made on validation. YAML in, values only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from medproto.config import IngestSettings, Settings
+from medproto.errors import ConfigError
+from medproto.model.protopnet import ModelSettings
+from medproto.transforms import InputSettings
+
+Group = Literal["backbone", "add_on", "prototypes"]
+
+
+class Stage(Settings):
+    """One part of the descent; a group without a learning rate is frozen.
+
+    With a frozen backbone its features are computed once, for `variants` augmented copies of every image.
+    """
+
+    name: str
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rates: dict[Group, float]
+    variants: Annotated[int, Field(ge=1)] = 3
+    batch: Annotated[int, Field(ge=1)] = 32
+
+
+class Costs(Settings):
+    """Coefficients of the descent; cluster, separation and L1 are the paper's."""
+
+    cluster: float = 0.8
+    separation: float = 0.08
+    l1: float = 1e-4
+    diversity: float = 0.05
+    outside: float = 0.2
+
+
+class LastLayerSettings(Settings):
+    """Candidates for stage 3; the pair with the lowest inner cross-validated loss on training patients is taken."""
+
+    l1: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
+    ridge: tuple[float, ...] = (1e-4, 1e-3, 1e-2)
+    folds: Annotated[int, Field(ge=2)] = 5
+
+
+class TrainSettings(Settings):
+    """A whole training run."""
+
+    name: str
+    seed: int = 0
+    #: Model class -> labels of the manifest; classes from least to most severe.
+    classes: dict[str, tuple[str, ...]]
+    positive_class: str
+    model: ModelSettings = ModelSettings()
+    inputs: InputSettings = InputSettings()
+    ingest: IngestSettings = IngestSettings()
+    stages: tuple[Stage, ...]
+    costs: Costs = Costs()
+    last_layer: LastLayerSettings = LastLayerSettings()
+    #: The operating point is the highest margin that reaches this sensitivity on validation exams.
+    sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+    @model_validator(mode="after")
+    def _classes_agree(self) -> TrainSettings:
+        if len(self.classes) < 2 or self.positive_class not in self.classes:
+            raise ValueError(f"positive_class: got {self.positive_class!r}, expected one of {', '.join(self.classes)}")
+        return self
+
+    def network(self) -> ModelSettings:
+        """The model's settings with this run's classes."""
+        return self.model.model_copy(
+            update={"classes": tuple(self.classes), "positive_class": self.positive_class}
+        )
+
+    def class_of(self, label: str) -> int:
+        """Class index of a manifest label.
+
+        Raises:
+            ConfigError: the label belongs to no class.
+        """
+        for index, labels in enumerate(self.classes.values()):
+            if label in labels:
+                return index
+        known = ", ".join(label for labels in self.classes.values() for label in labels)
+        raise ConfigError(f"classes: no class for the manifest label {label!r}, expected one of {known}")
+
+
+def read_settings(path: Path, overrides: tuple[str, ...] = ()) -> TrainSettings:
+    """Settings from a YAML file, with `key.sub=value` overrides.
+
+    Raises:
+        ConfigError: names the key and what is allowed.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise ConfigError(f"configuration: cannot read {path.name!r} ({err.strerror})") from err
+    except yaml.YAMLError as err:
+        raise ConfigError(f"configuration: {path.name!r} is not YAML") from err
+    if not isinstance(document, dict):
+        raise ConfigError(f"configuration: got {type(document).__name__} in {path.name!r}, expected keys and values")
+    for override in overrides:
+        _set(document, override)
+    try:
+        return TrainSettings.model_validate(document)
+    except ValidationError as err:
+        raise ConfigError(f"configuration {path.name!r}: {_first_problem(err)}") from err
+
+
+def _set(document: dict[str, object], override: str) -> None:
+    key, found, value = override.partition("=")
+    if not found:
+        raise ConfigError(f"override: got {override!r}, expected key=value")
+    *parents, last = key.split(".")
+    place = document
+    for parent in parents:
+        below = place.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"override: {key!r} goes through {parent!r}, which holds a value, expected a section")
+        place = below
+    place[last] = yaml.safe_load(value)
+
+
+def _first_problem(err: ValidationError) -> str:
+    problem = err.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "document"
+    if problem["type"] == "extra_forbidden":
+        allowed = ", ".join(sorted(_fields_at(problem["loc"][:-1])))
+        return f"unknown key {where!r}, allowed here: {allowed}"
+    return f"{where}: {problem['msg']}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: type[Settings] = TrainSettings
+    for part in location:
+        if part == "stages":
+            model = Stage
+        elif isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            if isinstance(annotation, type) and issubclass(annotation, Settings):
+                model = annotation
+    return list(model.model_fields)
