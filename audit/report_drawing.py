@@ -1,0 +1,211 @@
+"""What the report draws: the score on its axis and the wall of views with overlays, boxes and scale bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from PIL import Image
+from reportlab.lib.colors import HexColor, black, white
+from reportlab.lib.units import mm
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase import pdfmetrics
+from reportlab.platypus import Flowable
+
+from audit.report_hanging import HangingRow, Rect, Slot, boxes_on, composite, hang, place_tags, scale_bar_mm
+from audit.report_layout import BOLD, FOR_COLOUR, INK, NEUTRAL_COLOUR, QUIET, SANS, WIDTH
+from audit.report_words import number, supporting
+from medproto.records import ImageRecord, Prediction
+
+_TAG: Final = HexColor("#ffd24a")
+_GAP_INK: Final = HexColor("#9aa3ad")
+#: Pictures are set at this density: enough for print, and a file that can be mailed.
+_PIXELS_PER_POINT: Final = 220 / 72
+_ROW_HEIGHT: Final = 86 * mm
+_GAP_ROW_HEIGHT: Final = 13 * mm
+_TAG_SIZE: Final = 7.4
+
+
+class ScoreBar(Flowable):  # type: ignore[misc] # reportlab has no types
+    """The margin on its axis: shaded from the operating point up, with both values written beside their marks."""
+
+    def __init__(self, margin: float, operating_point: float, flagged: bool) -> None:
+        super().__init__()
+        self.width, self.height = WIDTH, 19 * mm
+        self._margin, self._point, self._flagged = margin, operating_point, flagged
+        low, high = min(margin, operating_point, 0.0), max(margin, operating_point, 0.0)
+        room = 0.3 * (high - low) or 1.0
+        self._low, self._high = low - room, high + room
+
+    def draw(self) -> None:
+        """Draws axis, zones, marks and labels on the flowable's canvas."""
+        canvas, y, thick = self.canv, 8 * mm, 3.2 * mm
+        point, here = self._x(self._point), self._x(self._margin)
+        canvas.setFillColor(HexColor("#dfe4e9"))
+        canvas.rect(0, y, point, thick, stroke=0, fill=1)
+        canvas.setFillColor(HexColor("#f3d6b8"))
+        canvas.rect(point, y, self.width - point, thick, stroke=0, fill=1)
+        canvas.setStrokeColor(INK)
+        canvas.setLineWidth(1.1)
+        canvas.line(point, y - 1.4 * mm, point, y + thick)
+        self._label(point, y - 4.6 * mm, f"operating point {number(self._point)}", SANS)
+        canvas.setFillColor(FOR_COLOUR if self._flagged else NEUTRAL_COLOUR)
+        mark = canvas.beginPath()
+        mark.moveTo(here, y + thick - 1.2 * mm)
+        mark.lineTo(here - 1.7 * mm, y + thick + 2.2 * mm)
+        mark.lineTo(here + 1.7 * mm, y + thick + 2.2 * mm)
+        mark.close()
+        canvas.drawPath(mark, stroke=0, fill=1)
+        self._label(here, y + thick + 3.2 * mm, f"margin {number(self._margin)}", BOLD)
+        self._zone_names(y, point)
+
+    def _zone_names(self, y: float, point: float) -> None:
+        self.canv.setFont(SANS, 7.2)
+        self.canv.setFillColor(QUIET)
+        half = pdfmetrics.stringWidth(f"operating point {number(self._point)}", SANS, 8) / 2 + 3 * mm
+        if point - half > 22 * mm:
+            self.canv.drawString(0, y - 4.6 * mm, "not flagged")
+        if self.width - point - half > 16 * mm:
+            self.canv.drawRightString(self.width, y - 4.6 * mm, "flagged")
+
+    def _x(self, value: float) -> float:
+        return float((value - self._low) / (self._high - self._low) * self.width)
+
+    def _label(self, x: float, y: float, text: str, font: str) -> None:
+        half = pdfmetrics.stringWidth(text, font, 8) / 2
+        self.canv.setFont(font, 8)
+        self.canv.setFillColor(INK)
+        self.canv.drawCentredString(min(max(x, half), self.width - half), y, text)
+
+
+class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
+    """One row of the wall: the right breast's view ends, and the left breast's begins, at the middle.
+
+    Args:
+        row: what hangs here.
+        pictures: drawn pictures by image id.
+        points_per_mm: common scale of all views whose spacing is known; None where none is.
+        prediction: for the boxes.
+    """
+
+    def __init__(
+        self, row: HangingRow, pictures: dict[str, Image.Image], points_per_mm: float | None, prediction: Prediction
+    ) -> None:
+        super().__init__()
+        self.width = WIDTH
+        self.height = _GAP_ROW_HEIGHT if row.empty else _ROW_HEIGHT
+        self._row, self._pictures, self._scale, self._prediction = row, pictures, points_per_mm, prediction
+
+    def draw(self) -> None:
+        """Draws the black wall, then both places."""
+        self.canv.setFillColor(black)
+        self.canv.rect(0, 0, self.width, self.height, stroke=0, fill=1)
+        if self._row.on_left:
+            self._place(self._row.on_left, to_left=True)
+        if self._row.on_right:
+            self._place(self._row.on_right, to_left=False)
+
+    def _place(self, slot: Slot, to_left: bool) -> None:
+        if slot.image:
+            self._picture(slot.image, to_left)
+            self._corner(slot.label, to_left, white, BOLD)
+        else:
+            self._corner(f"{slot.label}: not in this exam", to_left, _GAP_INK, SANS)
+
+    def _corner(self, text: str, to_left: bool, colour: object, font: str) -> None:
+        self.canv.setFont(font, 9 if font == BOLD else 8)
+        self.canv.setFillColor(colour)
+        y = self.height - 5 * mm
+        if to_left:
+            self.canv.drawString(3 * mm, y, text)
+        else:
+            self.canv.drawRightString(self.width - 3 * mm, y, text)
+
+    def _picture(self, image: ImageRecord, to_left: bool) -> None:
+        width, height = fitted(image, self.width / 2 - 1.5 * mm, self.height - 3 * mm, self._scale)
+        middle = self.width / 2
+        frame = Rect(middle - 0.6 - width if to_left else middle + 0.6, (self.height - height) / 2, width, height)
+        self._drawn(image, frame)
+        self._boxes(image, frame)
+        if image.spacing_mm:
+            self._scale_bar(width / (image.columns * image.spacing_mm[1]), image.columns * image.spacing_mm[1], to_left)
+
+    def _drawn(self, image: ImageRecord, frame: Rect) -> None:
+        picture = self._pictures[image.image_id]
+        size = (max(1, round(frame.width * _PIXELS_PER_POINT)), max(1, round(frame.height * _PIXELS_PER_POINT)))
+        if size[0] < picture.width:
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        y = self.height - frame.top - frame.height
+        self.canv.drawImage(ImageReader(picture), frame.left, y, frame.width, frame.height)
+
+    def _boxes(self, image: ImageRecord, frame: Rect) -> None:
+        scale = frame.width / image.columns
+        tagged = boxes_on(supporting(self._prediction), image.image_id)
+        rects = [
+            Rect(
+                frame.left + tag.box.left * scale,
+                frame.top + tag.box.top * scale,
+                (tag.box.right - tag.box.left) * scale,
+                (tag.box.bottom - tag.box.top) * scale,
+            )
+            for tag in tagged
+        ]
+        sizes = [(pdfmetrics.stringWidth(tag.text, BOLD, _TAG_SIZE) + 3.4, _TAG_SIZE + 1.4) for tag in tagged]
+        for rect in rects:
+            self._outline(rect)
+        for tag, spot in zip(tagged, place_tags(rects, sizes, frame), strict=True):
+            y = self.height - spot.top - spot.height
+            self.canv.setFillColor(_TAG)
+            self.canv.rect(spot.left, y, spot.width, spot.height, stroke=0, fill=1)
+            self.canv.setFillColor(black)
+            self.canv.setFont(BOLD, _TAG_SIZE)
+            self.canv.drawCentredString(spot.left + spot.width / 2, y + 1.8, tag.text)
+
+    def _outline(self, rect: Rect) -> None:
+        y = self.height - rect.top - rect.height
+        for colour, line in ((black, 2.0), (_TAG, 0.9)):
+            self.canv.setStrokeColor(colour)
+            self.canv.setLineWidth(line)
+            self.canv.rect(rect.left, y, rect.width, rect.height, stroke=1, fill=0)
+
+    def _scale_bar(self, points_per_mm: float, width_mm: float, to_left: bool) -> None:
+        length_mm = scale_bar_mm(width_mm)
+        length = length_mm * points_per_mm
+        x = 3 * mm if to_left else self.width - 3 * mm - length
+        self.canv.setStrokeColor(white)
+        self.canv.setFillColor(white)
+        self.canv.setLineWidth(1)
+        y = 4 * mm
+        self.canv.line(x, y, x + length, y)
+        for end in (x, x + length):
+            self.canv.line(end, y - 2, end, y + 2)
+        self.canv.setFont(SANS, 7.2)
+        self.canv.drawCentredString(x + length / 2, y + 3.4, f"{length_mm} mm")
+
+
+def wall(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
+    """The rows of the wall, all views of known spacing at one scale."""
+    evidence = supporting(prediction)
+    drawn = {}
+    for image in prediction.images:
+        here = [item.match.overlay for item in reversed(evidence) if item.match.image_id == image.image_id]
+        drawn[image.image_id] = composite(pictures(image.preview), [pictures(d) for d in here if d])
+    scale = common_scale(prediction.images, WIDTH / 2 - 1.5 * mm, _ROW_HEIGHT - 3 * mm)
+    return [WallRow(row, drawn, scale, prediction) for row in hang(prediction.images)]
+
+
+def common_scale(images: Sequence[ImageRecord], width: float, height: float) -> float | None:
+    """Points per millimetre at which every view of known spacing fits; None where no spacing is known."""
+    scales = [
+        min(width / (i.columns * i.spacing_mm[1]), height / (i.rows * i.spacing_mm[0])) for i in images if i.spacing_mm
+    ]
+    return min(scales, default=None)
+
+
+def fitted(image: ImageRecord, width: float, height: float, points_per_mm: float | None) -> tuple[float, float]:
+    """Width and height in points of one view: at the common scale, or as large as fits where spacing is unknown."""
+    if image.spacing_mm and points_per_mm:
+        row_mm, column_mm = image.spacing_mm
+        return image.columns * column_mm * points_per_mm, image.rows * row_mm * points_per_mm
+    factor = min(width / image.columns, height / image.rows)
+    return image.columns * factor, image.rows * factor

@@ -1,0 +1,209 @@
+"""The report's paper: fonts, styles, page frame, running header and footer.
+
+Nothing here depends on the clock or on the machine: fonts are files of this package, and reportlab runs invariant, so
+the same entry gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from xml.sax.saxutils import escape
+
+from reportlab.lib.colors import Color, HexColor, white
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph, Table, TableStyle
+
+from audit.report_words import RESEARCH_USE, SYNTHETIC
+
+SANS: Final = "Roboto"
+BOLD: Final = "Roboto-Bold"
+MONO: Final = "DejaVuSansMono"
+_FONT_FILES: Final = {SANS: "Roboto-Regular.ttf", BOLD: "Roboto-Bold.ttf", MONO: "DejaVuSansMono.ttf"}
+
+INK: Final = HexColor("#16191d")
+QUIET: Final = HexColor("#59626d")
+RULE: Final = HexColor("#cfd4da")
+PALE: Final = HexColor("#f3f5f7")
+FOR_COLOUR: Final = HexColor("#9a4300")
+AGAINST_COLOUR: Final = HexColor("#1d5f7a")
+NEUTRAL_COLOUR: Final = HexColor("#4a5563")
+
+MARGIN: Final = 16 * mm
+WIDTH: Final = A4[0] - 2 * MARGIN
+_TOP: Final = 22 * mm
+_BOTTOM: Final = 17 * mm
+
+
+@dataclass(frozen=True)
+class Running:
+    """What every page repeats at its head and foot.
+
+    Args:
+        subject: the exam or entry the report is about.
+        footer: entry number and leaf.
+        synthetic: whether the pictures are of no patient.
+    """
+
+    subject: str
+    footer: str
+    synthetic: bool
+
+
+def _style(name: str, font: str = SANS, size: float = 8.5, leading: float = 0, colour: Color = INK) -> ParagraphStyle:
+    return ParagraphStyle(
+        name,
+        fontName=font,
+        bulletFontName=font,
+        fontSize=size,
+        leading=leading or size * 1.36,
+        textColor=colour,
+        splitLongWords=1,
+    )
+
+
+TITLE: Final = _style("title", BOLD, 15, 19)
+LEAD: Final = _style("lead", SANS, 11, 15.4)
+HEADING: Final = _style("heading", BOLD, 11.5, 15)
+BODY: Final = _style("body")
+BODY_BOLD: Final = _style("body bold", BOLD)
+BODY_QUIET: Final = _style("body quiet", colour=QUIET)
+SMALL: Final = _style("small", size=7.4)
+SMALL_QUIET: Final = _style("small quiet", size=7.4, colour=QUIET)
+SMALL_BOLD: Final = _style("small bold", BOLD, 7.4)
+DIGEST: Final = _style("digest", MONO, 6.6, 9)
+
+
+def register_fonts() -> None:
+    """Makes the embedded fonts known to reportlab, once."""
+    for name, file in _FONT_FILES.items():
+        if name not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(TTFont(name, str(Path(__file__).parent / "fonts" / file)))
+    pdfmetrics.registerFontFamily(SANS, normal=SANS, bold=BOLD, italic=SANS, boldItalic=BOLD)
+
+
+def words(text: str, style: ParagraphStyle = BODY) -> Paragraph:
+    """A paragraph of plain text; markup characters in it are printed, not obeyed."""
+    return Paragraph(escape(text), style)
+
+
+def labelled(label: str, text: str, style: ParagraphStyle = SMALL) -> Paragraph:
+    """A quiet label and its value on one line."""
+    return Paragraph(f'<font color="{QUIET.hexval().replace("0x", "#")}">{escape(label)}</font> {escape(text)}', style)
+
+
+def table(rows: Sequence[Sequence[str | Flowable]], widths: Sequence[float], header: bool = True) -> Table:
+    """A quiet table: hairlines between rows, the header repeated on every page it runs over."""
+    cells = [[_cell(cell, header and i == 0) for cell in row] for i, row in enumerate(rows)]
+    commands: list[tuple[Any, ...]] = [
+        ("FONT", (0, 0), (-1, -1), SANS, 7.4),
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("LEFTPADDING", (0, 0), (-1, -1), 0),
+        ("RIGHTPADDING", (0, 0), (-1, -1), 3 * mm),
+        ("TOPPADDING", (0, 0), (-1, -1), 2.2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+        ("LINEBELOW", (0, 0), (-1, -1), 0.35, RULE),
+    ]
+    if header:
+        commands.append(("LINEBELOW", (0, 0), (-1, 0), 0.8, NEUTRAL_COLOUR))
+    return Table(cells, colWidths=list(widths), repeatRows=int(header), style=TableStyle(commands), hAlign="LEFT")
+
+
+def build_pdf(story: Sequence[Flowable], running: Running, title: str) -> bytes:
+    """Sets the story on A4 pages and gives the file's bytes; the same story gives the same bytes."""
+    register_fonts()
+    out = io.BytesIO()
+    document = BaseDocTemplate(
+        out,
+        pagesize=A4,
+        invariant=1,
+        initialFontName=SANS,
+        title=title,
+        author="medproto",
+        subject=RESEARCH_USE,
+        creator="medproto",
+        lang="en",
+    )
+    frame = Frame(MARGIN, _BOTTOM, WIDTH, A4[1] - _TOP - _BOTTOM, 0, 0, 0, 0)
+    document.addPageTemplates(PageTemplate("page", [frame]))
+
+    def canvas(*args: Any, **kwargs: Any) -> NumberedCanvas:
+        return NumberedCanvas(running, *args, **kwargs)
+
+    document.build(list(story), canvasmaker=canvas)
+    return out.getvalue()
+
+
+class NumberedCanvas(Canvas):
+    """A canvas that draws head and foot last, when the number of pages is known."""
+
+    def __init__(self, running: Running, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._running = running
+        self._pages: list[dict[str, Any]] = []
+
+    def showPage(self) -> None:  # noqa: N802 - reportlab's name
+        """Keeps the page until the number of pages is known."""
+        self._pages.append(dict(self.__dict__))
+        self._startPage()
+
+    def save(self) -> None:
+        """Writes the kept pages, each with its head and foot."""
+        for state in self._pages:
+            self.__dict__.update(state)
+            self._head()
+            self._foot(len(self._pages))
+            super().showPage()
+        super().save()
+
+    def _head(self) -> None:
+        top = A4[1] - 9 * mm
+        x = MARGIN
+        for text, colour in ((SYNTHETIC, FOR_COLOUR), (RESEARCH_USE, NEUTRAL_COLOUR)):
+            if text is SYNTHETIC and not self._running.synthetic:
+                continue
+            width = pdfmetrics.stringWidth(text, BOLD, 7.2) + 4 * mm
+            self.setFillColor(colour)
+            self.roundRect(x, top - 1.7 * mm, width, 5.2 * mm, 1 * mm, stroke=0, fill=1)
+            self.setFillColor(white)
+            self.setFont(BOLD, 7.2)
+            self.drawString(x + 2 * mm, top, text)
+            x += width + 2 * mm
+        self.setFillColor(QUIET)
+        self.setFont(SANS, 7.2)
+        self.drawRightString(A4[0] - MARGIN, top, clipped(self._running.subject, A4[0] - MARGIN - x - 2 * mm, 7.2))
+        self.setStrokeColor(RULE)
+        self.setLineWidth(0.5)
+        self.line(MARGIN, top - 4 * mm, A4[0] - MARGIN, top - 4 * mm)
+
+    def _foot(self, pages: int) -> None:
+        y = 9 * mm
+        self.setFillColor(QUIET)
+        self.setFont(SANS, 7.2)
+        self.drawString(MARGIN, y, clipped(self._running.footer, WIDTH - 30 * mm, 7.2))
+        self.drawRightString(A4[0] - MARGIN, y, f"Page {self.getPageNumber()} of {pages}")
+
+
+def clipped(text: str, width: float, size: float, font: str = SANS) -> str:
+    """The text, shortened in its middle with an ellipsis where it is wider than the room it has."""
+    if pdfmetrics.stringWidth(text, font, size) <= width:
+        return text
+    for keep in range(len(text) - 1, 1, -1):
+        short = text[: (keep + 1) // 2] + "…" + text[len(text) - keep // 2 :]
+        if pdfmetrics.stringWidth(short, font, size) <= width:
+            return short
+    return "…"
+
+
+def _cell(cell: str | Flowable, header: bool) -> Flowable:
+    if isinstance(cell, Flowable):
+        return cell
+    return words(cell, SMALL_BOLD if header else SMALL)

@@ -1,0 +1,226 @@
+"""The report's pages before the proof: summary with the wall of views, evidence pairs, all prototypes, input, model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from reportlab.lib.units import mm
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer, Table
+
+from audit.report_cards import evidence_card
+from audit.report_drawing import ScoreBar, wall
+from audit.report_layout import (
+    AGAINST_COLOUR,
+    BODY,
+    BODY_QUIET,
+    FOR_COLOUR,
+    HEADING,
+    LEAD,
+    NEUTRAL_COLOUR,
+    RULE,
+    SMALL_QUIET,
+    TITLE,
+    WIDTH,
+    table,
+    words,
+)
+from audit.report_words import (
+    SIDES,
+    Evidence,
+    box_words,
+    conclusion,
+    finding_rows,
+    has_score,
+    input_words,
+    likeness_words,
+    number,
+    operating_words,
+    opposing,
+    percent,
+    probability_words,
+    refusal_reasons,
+    signed,
+    supporting,
+)
+from medproto.records import BreastScore, Prediction
+
+if TYPE_CHECKING:
+    from audit.entries import Entry
+
+_GAP: Final = 3 * mm
+_DECISION_COLOURS: Final = {"flagged": FOR_COLOUR, "not flagged": NEUTRAL_COLOUR, "no decision": AGAINST_COLOUR}
+
+
+def summary(entry: Entry, prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
+    """First page: whose exam, the conclusion, the score on its axis, and the views as they hang."""
+    story: list[Flowable] = [words(f"Exam {prediction.exam_id}", TITLE), words(_scored_by(entry, prediction), BODY_QUIET)]
+    story += [Spacer(0, _GAP), outcome_box(conclusion(prediction), prediction.decision), Spacer(0, _GAP)]
+    if has_score(prediction):
+        story.append(
+            ScoreBar(prediction.margin, prediction.operating_point.margin, flagged=prediction.decision == "flagged")
+        )
+    story += [_facts(prediction), Spacer(0, _GAP), *wall(prediction, pictures), Spacer(0, 1 * mm)]
+    shown = "Boxes are numbered as the evidence on the next pages." if supporting(prediction) else "No box is drawn."
+    heat = "Colour shows where the boxed prototypes found their likeness, as it was scored." if supporting(prediction) else ""
+    return [*story, words(f"{shown} {heat} Pictures are shown as stored, not mirrored.", SMALL_QUIET)]
+
+
+def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
+    """Each pair 'this looks like that', then what speaks against it, in sections of their own."""
+    name = prediction.positive_class
+    story: list[Flowable] = [CondPageBreak(120 * mm)]
+    story += _section(
+        f"What speaks for {name}: this looks like that",
+        "Left: a patch of this exam. Right: the training patch that the prototype is.",
+        _cards(supporting(prediction), prediction, pictures, against=False)
+        or [words(f"No pictured prototype speaks for {name}.")],
+    )
+    story += _section(
+        f"Counter-evidence: what speaks against {name}",
+        "The strongest prototypes of the other classes. Their boxes are not drawn on the views.",
+        _cards(opposing(prediction), prediction, pictures, against=True)
+        or [words(f"No pictured prototype speaks against {name}.")],
+    )
+    return story
+
+
+def all_prototypes(prediction: Prediction) -> list[Flowable]:
+    """Every prototype of the model with what it counted; the last line adds up to the margin."""
+    scored = has_score(prediction)
+    labels = {item.match.prototype_id: item.label for item in (*supporting(prediction), *opposing(prediction))}
+    head = ["", "Prototype", "Class", "Similarity", *(["Weight", "Contribution"] if scored else []), "Found in", "Box"]
+    rows = [head]
+    for match in prediction.matches:
+        counted = [signed(match.weight), signed(match.contribution)] if scored else []
+        rows.append(
+            [
+                labels.get(match.prototype_id, ""),
+                match.prototype_id,
+                match.prototype_class,
+                number(match.similarity),
+                *counted,
+                prediction.image(match.image_id).title,
+                box_words(match.box),
+            ]
+        )
+    if scored:
+        rows.append(["", "Sum: the margin", "", "", "", signed(prediction.margin), "", ""])
+    widths = [8, 34, 24, 17, 15, 21, 19, 40] if scored else [8, 48, 30, 19, 25, 48]
+    note = (
+        "Contribution = weight x similarity. The contributions of all prototypes add up to the margin."
+        if scored
+        else "Weights and contributions are left out: they would add up to a score, and none is shown for this exam."
+    )
+    return _section("All prototypes", note, [table(rows, [w * mm for w in widths])])
+
+
+def inputs(prediction: Prediction) -> list[Flowable]:
+    """What the input gate found, what was refused, and how each image became what was scored."""
+    findings = [list(row) for row in finding_rows(prediction)]
+    found: list[Flowable] = (
+        [table([["Severity", "About", "Finding", "Code"], *findings], [18 * mm, 26 * mm, 92 * mm, 42 * mm])]
+        if findings
+        else [words("The input checks found nothing to report.")]
+    )
+    story = _section("Input checks", "", found)
+    if prediction.refused:
+        rows = [[r.image_id, " ".join(refusal_reasons(r)), ", ".join(f.code for f in r.findings)] for r in prediction.refused]
+        listed = table([["Image", "Why it was not scored", "Code"], *rows], [50 * mm, 86 * mm, 42 * mm])
+        story += _section("Images that were refused", "", [listed])
+    head = ["View", "Image", "Pixels and spacing", "How it was rendered", "Scored as"]
+    shown = [[i.title, i.image_id, *input_words(i)] for i in prediction.images]
+    story += _section("Images that were scored", "", [table([head, *shown], [w * mm for w in (18, 40, 32, 56, 32)])])
+    return story
+
+
+def model(prediction: Prediction) -> list[Flowable]:
+    """Which model scored the exam, at which operating point, and whose pictures this report contains."""
+    rows: list[list[str]] = [["Model", prediction.bundle_name], ["Bundle", prediction.bundle_id]]
+    rows.append(["Licence of the training pictures", prediction.data_licence])
+    rows.append(["Likeness to the training data", likeness_words(prediction)])
+    rows.append(["Operating point", operating_words(prediction)])
+    if has_score(prediction):
+        rows.append(["Calibrated probability", probability_words(prediction)])
+        logits = ", ".join(f"{name} {number(value)}" for name, value in prediction.logits.items())
+        rows.append(["Logits", logits])
+    rows.append(["Classes", ", ".join(prediction.classes) + f"; positive: {prediction.positive_class}"])
+    rows.append(["Software", ", ".join(f"{name} {version}" for name, version in sorted(prediction.software.items()))])
+    return _section("Model", "", [table(rows, [48 * mm, WIDTH - 48 * mm], header=False)])
+
+
+def outcome_box(text: str, decision: str) -> Flowable:
+    """The conclusion beside a bar in the decision's colour; the words alone carry the meaning."""
+    bar = Table([["", Paragraph(words(text, LEAD).text, LEAD)]], colWidths=[1.2 * mm, WIDTH - 1.2 * mm])
+    bar.setStyle(
+        [
+            ("BACKGROUND", (0, 0), (0, 0), _DECISION_COLOURS.get(decision, NEUTRAL_COLOUR)),
+            ("FONT", (0, 0), (-1, -1), LEAD.fontName, 8),
+            ("LEFTPADDING", (1, 0), (1, 0), 4 * mm),
+            ("TOPPADDING", (0, 0), (-1, -1), 1),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
+        ]
+    )
+    return bar
+
+
+def _scored_by(entry: Entry, prediction: Prediction) -> str:
+    return f"Patient {prediction.patient_id}. Scored on {entry.time:%d %B %Y, %H:%M} UTC by {entry.actor} ({entry.role})."
+
+
+def _facts(prediction: Prediction) -> Flowable:
+    """Probability, breast scores and input checks, side by side."""
+    columns = [("Input checks", _checks(prediction))]
+    if has_score(prediction):
+        breasts = [(f"{SIDES[b.laterality].capitalize()} breast alone", _breast(b)) for b in prediction.breasts]
+        columns = [("Calibrated probability", probability_words(prediction)), *breasts, *columns]
+    else:
+        columns = [("Likeness to the training data", likeness_words(prediction)), *columns]
+    cells = [[words(label, SMALL_QUIET), words(text, BODY)] for label, text in columns]
+    facts = Table([cells], colWidths=[WIDTH / len(cells)] * len(cells))
+    facts.setStyle(
+        [
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+            ("LEFTPADDING", (0, 0), (-1, -1), 0),
+            ("RIGHTPADDING", (0, 0), (-1, -1), 3 * mm),
+            ("TOPPADDING", (0, 0), (-1, -1), 1.5 * mm),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 1 * mm),
+            ("LINEABOVE", (0, 0), (-1, 0), 0.35, RULE),
+        ]
+    )
+    return facts
+
+
+def _breast(score: BreastScore) -> str:
+    text = f"margin {number(score.margin)}"
+    return text if score.probability is None else f"{text}, {percent(score.probability)}"
+
+
+def _checks(prediction: Prediction) -> str:
+    found = [severity for severity, *_ in finding_rows(prediction)]
+    counts = [
+        (found.count("Warning"), "warning", "warnings"),
+        (found.count("Note"), "note", "notes"),
+        (len(prediction.refused), "image refused", "images refused"),
+    ]
+    said = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+    return ", ".join(said) or "nothing to report"
+
+
+def _cards(
+    items: Sequence[Evidence], prediction: Prediction, pictures: Callable[[str], bytes], against: bool
+) -> list[Flowable]:
+    return [evidence_card(item, prediction, pictures, against) for item in items]
+
+
+def _section(heading: str, note: str, content: list[Flowable]) -> list[Flowable]:
+    """A heading that is never left alone at the foot of a page."""
+    head: list[Flowable] = [Spacer(0, 5 * mm), words(heading, HEADING)]
+    if note:
+        head.append(words(note, SMALL_QUIET))
+    head.append(Spacer(0, 1.5 * mm))
+    if isinstance(content[0], Table) and content[0].repeatRows:
+        return [CondPageBreak(40 * mm), *head, *content]
+    return [KeepTogether([*head, content[0]]), *content[1:]]
+
+

@@ -1,0 +1,123 @@
+"""The report's proof page: the entry's place in the ledger, its signed checkpoint, and the digest of every image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, KeepTogether, PageBreak, Preformatted, Spacer, Table
+
+from audit.report_layout import (
+    BODY_QUIET,
+    DIGEST,
+    HEADING,
+    MONO,
+    PALE,
+    SMALL,
+    SMALL_QUIET,
+    TITLE,
+    WIDTH,
+    table,
+    words,
+)
+from audit.report_pages import outcome_box
+from audit.report_words import refusal_reasons
+from medproto.records import Prediction, RefusedRecord
+
+if TYPE_CHECKING:
+    from audit.entries import Entry
+    from audit.payloads import Refusal
+    from audit.signing import Checkpoint
+
+
+def proof_page(entry: Entry, prediction: Prediction, checkpoint: Checkpoint) -> list[Flowable]:
+    """What an auditor needs to check this report against the ledger, without the model."""
+    images = [(image.title, image.image_id, image.file_sha256, image.pixels_sha256) for image in prediction.images]
+    images += [("refused", r.image_id, r.file_sha256, None) for r in prediction.refused]
+    return [
+        PageBreak(),
+        words("Proof", TITLE),
+        words("This report was made from one ledger entry and the pictures that the entry names, and from nothing else.", BODY_QUIET),
+        Spacer(0, 3 * mm),
+        *_entry_table(entry, prediction.bundle_id),
+        *_checkpoint(checkpoint),
+        *_digests(images),
+    ]
+
+
+def refusal_page(entry: Entry, refusal: Refusal, checkpoint: Checkpoint) -> list[Flowable]:
+    """The whole report of an exam of which no image could be scored."""
+    count = len(refusal.refused)
+    said = f"Refused: {refusal.sentence}" if refusal.sentence else "Refused: no image of this exam could be scored."
+    story: list[Flowable] = [
+        words("Exam not scored", TITLE),
+        words(f"Refused on {entry.time:%d %B %Y, %H:%M} UTC; asked for by {entry.actor} ({entry.role}).", BODY_QUIET),
+        Spacer(0, 3 * mm),
+        outcome_box(said, "no decision"),
+        Spacer(0, 4 * mm),
+        words(f"Images in this exam: {count}. None was scored, so there is no score, no probability and no evidence."),
+        Spacer(0, 4 * mm),
+        words("Why each image was refused", HEADING),
+        Spacer(0, 1.5 * mm),
+    ]
+    rows = [[r.image_id, " ".join(refusal_reasons(r)), ", ".join(f.code for f in r.findings)] for r in refusal.refused]
+    if rows:
+        story.append(table([["Image", "Why it was not scored", "Code"], *rows], [50 * mm, 86 * mm, 42 * mm]))
+    else:
+        story.append(words("The exam held no image file at all."))
+    story += [Spacer(0, 5 * mm), words("Proof", HEADING), Spacer(0, 1.5 * mm)]
+    images = [("refused", r.image_id, r.file_sha256, None) for r in refusal.refused]
+    return [*story, *_entry_table(entry, refusal.bundle_id), *_checkpoint(checkpoint), *_digests(images)]
+
+
+def refusal_footer(refused: tuple[RefusedRecord, ...]) -> str:
+    """How many images the running head of a refusal names."""
+    return f"Refused exam, {len(refused)} {'image' if len(refused) == 1 else 'images'}"
+
+
+def _entry_table(entry: Entry, bundle_id: str) -> list[Flowable]:
+    rows: list[list[str | Flowable]] = [
+        ["Ledger entry", f"{entry.number} ({entry.kind})"],
+        ["Written", f"{entry.time:%Y-%m-%dT%H:%M:%S.%fZ} by {entry.actor}, role {entry.role}"],
+        ["Leaf hash of this entry", words(entry.leaf, DIGEST)],
+        ["Leaf hash of the entry before", words(entry.previous, DIGEST)],
+        ["Bundle", words(bundle_id, DIGEST)],
+    ]
+    return [table(rows, [48 * mm, WIDTH - 48 * mm], header=False), Spacer(0, 5 * mm)]
+
+
+def _checkpoint(checkpoint: Checkpoint) -> list[Flowable]:
+    note = Preformatted(checkpoint.note.rstrip("\n"), DIGEST, maxLineLength=110)
+    framed = Table([[note]], colWidths=[WIDTH])
+    framed.setStyle(
+        [
+            ("FONT", (0, 0), (-1, -1), MONO, 6.6),
+            ("BACKGROUND", (0, 0), (-1, -1), PALE),
+            ("LEFTPADDING", (0, 0), (-1, -1), 3 * mm),
+            ("TOPPADDING", (0, 0), (-1, -1), 2 * mm),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 2 * mm),
+        ]
+    )
+    told = (
+        f"Signed over the first {checkpoint.size} entries of {checkpoint.origin}. Whoever holds the public key can check "
+        "with `medproto audit verify` that this entry is among them and was not altered."
+    )
+    return [
+        KeepTogether([words("Signed checkpoint", HEADING), words(told, SMALL_QUIET), Spacer(0, 1.5 * mm), framed]),
+        Spacer(0, 5 * mm),
+    ]
+
+
+def _digests(images: list[tuple[str, str, str, str | None]]) -> list[Flowable]:
+    rows: list[list[str | Flowable]] = [["Image", "SHA-256 of file and of canonical pixels"]]
+    for title, image_id, file, pixels in images:
+        named: list[Flowable] = [words(f"file    {file}", DIGEST)]
+        if pixels:
+            named.append(words(f"pixels  {pixels}", DIGEST))
+        for i, line in enumerate(named):
+            rows.append([words(f"{title}  {image_id}" if i == 0 else "", SMALL), line])
+    if len(rows) == 1:
+        return []
+    return [words("Digests of the images", HEADING), Spacer(0, 1.5 * mm), table(rows, [62 * mm, WIDTH - 62 * mm])]
+
+
