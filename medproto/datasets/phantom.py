@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +127,7 @@ def draw_view(patient: Patient, side: Laterality, view: View) -> tuple[Field, ND
     anatomy = draw_anatomy(rng, breast, view)
     picture = anatomy.picture
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
-    paint_specks(rng, anatomy, picture)
+    paint_specks(rng, breast.specks, anatomy, picture)
     finding = patient.findings.get(side)
     mask = None if finding is None else paint(rng, finding, anatomy, picture)
     picture = np.clip(picture + breast.noise * noise * (picture > 0), 0, 1)
@@ -217,7 +216,7 @@ def _annotations(side: Laterality, view: View) -> tuple[tuple[int, int, Field], 
     return tuple(placed)
 
 
-def _text(text: str, size: Literal[34, 20]) -> Field:
+def _text(text: str, size: int) -> Field:
     font = ImageFont.load_default(size)
     left, top, right, bottom = font.getbbox(text)
     picture = Image.new("L", (int(right - left) + 2, int(bottom - top) + 2))

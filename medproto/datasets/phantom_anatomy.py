@@ -7,7 +7,7 @@ which smooth fields are made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -40,6 +40,9 @@ class Breast:
         fat: brightness of fat, in [0, 1].
         gland: brightness of fibroglandular tissue.
         noise: standard deviation of quantum noise.
+        detail: strength of fine structure, about 1.
+        skin_line: brightness of the skin seen edge on.
+        specks: mean number of single calcifications in a view.
     """
 
     density: Density
@@ -48,6 +51,9 @@ class Breast:
     fat: float
     gland: float
     noise: float
+    detail: float
+    skin_line: float
+    specks: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator, density: Density) -> Breast:
@@ -55,18 +61,25 @@ class Breast:
         half_height = rng.uniform(60, 94)
         depth = float(np.clip(half_height * rng.uniform(0.9, 1.3), 58, 122))
         fat = rng.uniform(0.2, 0.32)
-        return cls(density, half_height, depth, fat, fat + rng.uniform(0.27, 0.37), rng.uniform(0.008, 0.018))
+        return cls(
+            density=density,
+            half_height_mm=half_height,
+            depth_mm=depth,
+            fat=fat,
+            gland=fat + rng.uniform(0.25, 0.37),
+            noise=rng.uniform(0.008, 0.02),
+            detail=float(np.exp(rng.uniform(-0.45, 0.45))),
+            skin_line=rng.uniform(0.03, 0.17),
+            specks=min(rng.exponential(2.2), 8.0),
+        )
 
     def sibling(self, rng: np.random.Generator) -> Breast:
         """The other breast of the same woman: alike, not the same."""
         size = rng.normal(1, 0.03)
-        return Breast(
-            self.density,
-            float(np.clip(self.half_height_mm * size, 58, 96)),
-            float(np.clip(self.depth_mm * size * rng.normal(1, 0.03), 55, 125)),
-            self.fat,
-            self.gland,
-            self.noise,
+        return replace(
+            self,
+            half_height_mm=float(np.clip(self.half_height_mm * size, 58, 96)),
+            depth_mm=float(np.clip(self.depth_mm * size * rng.normal(1, 0.03), 55, 125)),
         )
 
 
@@ -121,7 +134,7 @@ def draw_anatomy(rng: np.random.Generator, breast: Breast, view: View) -> Anatom
     distance = enlarge(skin)
     # The compressed breast thins towards the skin; processing for presentation leaves part of that.
     tissue *= np.float32(0.25) + np.float32(0.75) * (1 - np.exp(-np.maximum(distance, 0) / rng.uniform(5, 9)))
-    tissue += np.float32(rng.uniform(0.05, 0.12)) * np.exp(-(((distance - 0.9) / 0.6) ** 2))
+    tissue += np.float32(breast.skin_line * rng.uniform(0.85, 1.15)) * np.exp(-(((distance - 0.9) / 0.6) ** 2))
     if view == "MLO":
         tissue = _with_muscle(rng, breast, tissue, pectoral)
     tissue *= np.clip(distance / 0.5 + 0.5, 0, 1)
@@ -210,12 +223,14 @@ def _gland_share(rng: np.random.Generator, breast: Breast, skin: Field, nipple: 
 def _parenchyma(rng: np.random.Generator, breast: Breast, share: Field, nipple: tuple[float, float]) -> Field:
     """Fat, fibroglandular islands, ligaments and vessels; shape (Y, X)."""
     half = (ROWS // 2, COLUMNS // 2)
-    islands = sigmoid((enlarge(share, half) + 0.95 * power_law(rng, half)) / np.float32(0.45))
-    filaments = np.exp(-((power_law(rng, half, 2.4) / 0.16) ** 2)) * (0.35 + 0.65 * islands)
-    smooth = breast.fat + (breast.gland - breast.fat) * islands + np.float32(0.035) * filaments
+    islands = sigmoid((enlarge(share, half) + 0.95 * power_law(rng, half)) / np.float32(0.6))
+    filaments = np.exp(-((power_law(rng, half, 2.6) / 0.14) ** 2)) * (0.4 + 0.6 * islands)
+    smooth = breast.fat + (breast.gland - breast.fat) * islands + np.float32(0.045 * breast.detail) * filaments
     smooth += np.float32(0.06) * _vessels(rng, half, nipple)
     fine = power_law(rng, (ROWS, COLUMNS))
-    return enlarge(smooth.astype(np.float32)) + np.float32(rng.uniform(0.022, 0.03)) * fine
+    return enlarge(smooth.astype(np.float32)) + np.float32(0.031 * breast.detail) * fine * (
+        0.6 + 0.8 * enlarge(islands)
+    )
 
 
 def _vessels(rng: np.random.Generator, shape: tuple[int, int], nipple: tuple[float, float]) -> Field:

@@ -110,10 +110,14 @@ def paint(rng: np.random.Generator, finding: Finding, anatomy: Anatomy, picture:
     return mask
 
 
-def paint_specks(rng: np.random.Generator, anatomy: Anatomy, picture: Field) -> None:
-    """Add up to four single calcifications far apart, as most breasts have: no finding, in every class alike."""
+def paint_specks(rng: np.random.Generator, mean: float, anatomy: Anatomy, picture: Field) -> None:
+    """Add single scattered calcifications, as most breasts have: no finding, in every class alike.
+
+    Args:
+        mean: mean number in a view.
+    """
     inside = np.argwhere((anatomy.skin_mm > 6) & (anatomy.pectoral < 0.5))
-    for _ in range(int(rng.integers(0, 5))):
+    for _ in range(int(rng.poisson(mean))):
         v, u = (inside[rng.integers(len(inside))] + 0.5) * SPACING_MM * COARSE
         window = Window.around((float(v), float(u)), 3)
         radius = rng.uniform(0.25, 0.9)
