@@ -20,3 +20,5 @@ class IngestSettings(Settings):
     voi_index: int = 0
     #: Larger images are refused before any pixel is decoded.
     max_pixels: int = 64_000_000
+    #: Larger files, and deflated files that inflate to more, are refused unread.
+    max_file_bytes: int = 1_000_000_000

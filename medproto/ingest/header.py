@@ -1,0 +1,68 @@
+"""Header elements as plain values: absent, malformed and foreign types all become "not there"."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+
+#: What pydicom raises when the bytes of one element do not fit its type.
+MALFORMED = (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError, EOFError)
+
+
+def raw(header: Dataset, keyword: str) -> Any:
+    """Whatever the element holds; None where it is absent or its bytes do not fit its type."""
+    with warnings.catch_warnings():
+        # pydicom warns of values outside the standard; whoever asks here checks the value itself
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return header.get(keyword)
+        except MALFORMED:
+            return None
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """Items of a sequence."""
+    value = raw(header, keyword)
+    return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Sequence) else []
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """A single text in capitals without surrounding blanks."""
+    value = raw(header, keyword)
+    return value.strip().upper() if isinstance(value, str) else ""
+
+
+def texts(header: Dataset, keyword: str) -> list[str]:
+    """Texts of a multi-valued element, in capitals."""
+    value = raw(header, keyword)
+    found = [value] if isinstance(value, str) else value if isinstance(value, MultiValue) else []
+    return [one.strip().upper() for one in found if isinstance(one, str)]
+
+
+def numbers(header: Dataset, keyword: str) -> list[float]:
+    """Finite numbers of an element; empty where one of them is not a number."""
+    value = raw(header, keyword)
+    found = value if isinstance(value, MultiValue | list | tuple | np.ndarray) else [] if value is None else [value]
+    try:
+        plain = [float(one) for one in found]
+    except (TypeError, ValueError):
+        return []
+    return plain if all(map(math.isfinite, plain)) else []
+
+
+def number(header: Dataset, keyword: str, default: float) -> float:
+    """A finite number, or the default."""
+    found = numbers(header, keyword)
+    return found[0] if len(found) == 1 else default
+
+
+def whole(header: Dataset, keyword: str) -> int | None:
+    """A whole number."""
+    value = raw(header, keyword)
+    return int(value) if isinstance(value, int) else None

@@ -1,0 +1,113 @@
+"""From a file to a pydicom dataset: the one edge where foreign exceptions and warnings of parsing end.
+
+Whole files are parsed from memory, so a length that lies about gigabytes reads no more than the file holds.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from medproto.config import IngestSettings
+from medproto.errors import UnreadableImage
+from medproto.ingest.gate import unreadable
+from medproto.ingest.header import raw, text
+from medproto.ingest.mammogram import Identity
+
+PREAMBLE_BYTES = 128
+MAGIC = b"DICM"
+#: Tag (0002,0000) in little endian.
+GROUP_LENGTH = b"\x02\x00\x00\x00"
+#: Transfer Syntax UID is looked for in so many bytes of the file meta information.
+META_BYTES = 4096
+#: What pydicom raises on bytes that are not DICOM, or not to the end.
+FOREIGN = (
+    ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError, EOFError,
+    RecursionError, MemoryError, OSError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+def read_bytes(path: Path, settings: IngestSettings) -> bytes:
+    """The file's bytes; UNREADABLE where it cannot be opened, HOSTILE_SIZE where it is too large to take in."""
+    try:
+        size = path.stat().st_size
+        if size > settings.max_file_bytes:
+            raise unreadable("HOSTILE_SIZE", f"got a file of {size} bytes, expected at most {settings.max_file_bytes}")
+        return path.read_bytes()
+    except OSError as err:
+        # the text of an OSError repeats the path, which may name the patient
+        raise unreadable("UNREADABLE", (err.strerror or "input/output error").lower()) from None
+
+
+def parse(data: bytes, settings: IngestSettings) -> FileDataset:
+    """The dataset of a complete DICOM file."""
+    if data[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] != MAGIC:
+        raise unreadable("NOT_DICOM")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            dataset = pydicom.dcmread(io.BytesIO(_inflated(data, settings)))
+        except UnreadableImage:
+            raise
+        except InvalidDicomError as err:
+            raise unreadable("NOT_DICOM") from err
+        except FOREIGN as err:
+            raise unreadable("TRUNCATED", "its elements cannot be read to the end") from err
+    # pydicom warns of an early end of file and goes on with what it has
+    if any("end of file" in str(warning.message).lower() for warning in caught):
+        raise unreadable("TRUNCATED", "it ends before its last element does")
+    return dataset
+
+
+def read_identity(path: Path) -> Identity | None:
+    """Who and which image the header says this is; None where that cannot be read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFIERS))
+        except FOREIGN:
+            return None
+    found = identity(header)
+    return found if any((found.patient_id, found.study_uid, found.sop_uid)) else None
+
+
+IDENTIFIERS = ("PatientID", "StudyInstanceUID", "SOPInstanceUID")
+
+
+def identity(header: FileDataset) -> Identity:
+    """The header's identifiers; empty where absent."""
+    return Identity(*(str(raw(header, keyword) or "").strip() for keyword in IDENTIFIERS))
+
+
+def is_synthetic(header: FileDataset) -> bool:
+    """Whether the header says SYNTHETIC, as the phantom's does."""
+    return any(
+        "SYNTHETIC" in text(header, keyword) for keyword in ("ImageComments", "SeriesDescription", "Manufacturer")
+    )
+
+
+def _inflated(data: bytes, settings: IngestSettings) -> bytes:
+    """The file with its dataset inflated where it is deflated (PS3.5 A.5), at most to an accepted size."""
+    # PS3.10 7.1: the group length comes first and says where the file meta information ends
+    group, length = struct.unpack("<4s4xI", data[132:144]) if len(data) >= 144 else (b"", 0)
+    start = 144 + length
+    if DeflatedExplicitVRLittleEndian.encode("ascii") not in data[144 : 144 + META_BYTES]:
+        return data
+    if group != GROUP_LENGTH:
+        raise unreadable("NOT_DICOM")
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = inflater.decompress(data[start:], settings.max_file_bytes)
+    if inflater.unconsumed_tail:
+        raise unreadable("HOSTILE_SIZE", f"it inflates to more than {settings.max_file_bytes} bytes")
+    if not inflater.eof:
+        raise unreadable("TRUNCATED", "its deflated data have no end")
+    packer = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return data[:start] + packer.compress(plain) + packer.flush()

@@ -1,0 +1,150 @@
+"""From a DICOM file to a `Mammogram`, or to the reason why not."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from medproto.config import IngestSettings
+from medproto.errors import RefusedImage
+from medproto.ingest import pixels as steps
+from medproto.ingest.breast import breast_mask, chest_wall_side
+from medproto.ingest.decoding import Decoded, decode, read_layout
+from medproto.ingest.gate import finding, judge_header, judge_picture
+from medproto.ingest.header import number, numbers
+from medproto.ingest.mammogram import Mammogram, Mask, Pixels, digest_pixels
+from medproto.ingest.opening import identity, is_synthetic, parse, read_bytes
+from medproto.ingest.views import name_image
+from medproto.records import GateFinding
+
+#: Settings of callers that name none.
+DEFAULTS = IngestSettings()
+#: Pixel spacings outside of this range in mm are not those of a mammogram.
+SPACING_RANGE_MM = (0.005, 2.0)
+
+
+class Picture(NamedTuple):
+    """The rendered picture, its breast, and how it was rendered."""
+
+    pixels: Pixels
+    breast: Mask
+    voi: str
+    findings: tuple[GateFinding, ...]
+
+
+def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram:
+    """Read one DICOM file as a mammogram.
+
+    A mammogram that is returned guarantees:
+
+    1. The file is complete DICOM, and its declared size was accepted before anything of that size was allocated.
+    2. It is a single-frame mammogram for presentation; nothing of severity refuse was found.
+    3. Stored values come from a decoder that took the whole stream; its name and version are recorded.
+    4. Pixels were rendered in the standard's order: modality LUT or rescale, VOI, then at most one inversion; padding
+       is shown as the darkest value and overlays are not burnt in.
+    5. What was chosen among several VOI, or instead of none, is recorded in words.
+    6. Side and view are what the header states without contradicting itself, else None with a finding.
+    7. Pixels are finite, in [0, 1], and show a breast; rows, columns and orientation are the file's own.
+    8. No message or finding holds a name, identifier, birth date or path.
+
+    Raises:
+        UnreadableImage: not DICOM, truncated, undecodable or of a hostile size; `code` says which.
+        RefusedImage: read, and the gate refuses to have it scored.
+    """
+    data = read_bytes(path, settings)  # 1
+    dataset = parse(data, settings)  # 1
+    findings = judge_header(dataset, settings)
+    _refuse(findings)  # 2
+    naming = name_image(dataset)  # 6
+    inverted = steps.is_inverted(dataset)
+    decoded = decode(dataset, read_layout(dataset, settings.max_pixels))  # 1, 3
+    picture = render(dataset, decoded, settings)  # 4, 5
+    spacing = spacing_mm(dataset)
+    findings += [*naming.findings, *picture.findings, *judge_picture(picture.pixels, picture.breast)]
+    findings += [] if spacing else [finding("SPACING_MISSING")]
+    _refuse(findings)  # 7
+    return Mammogram(
+        pixels=picture.pixels,
+        breast=picture.breast,
+        laterality=naming.laterality,
+        view=naming.view,
+        spacing_mm=spacing,
+        voi=picture.voi,
+        inverted=inverted,
+        decoder=decoded.decoder,
+        file_sha256=hashlib.sha256(data).hexdigest(),
+        pixels_sha256=digest_pixels(picture.pixels),
+        findings=tuple(findings),
+        synthetic=is_synthetic(dataset),
+        chest_wall=chest_wall_side(picture.breast),
+        identity=identity(dataset),
+    )
+
+
+def _refuse(findings: list[GateFinding]) -> None:
+    if any(one.severity == "refuse" for one in findings):
+        raise RefusedImage(findings)
+
+
+def render(header: Dataset, decoded: Decoded, settings: IngestSettings) -> Picture:
+    """The picture as the standard has it shown: modality, VOI, one inversion, in this order."""
+    layout = decoded.layout
+    table = steps.stored_values(layout.bits_stored, layout.signed)
+    dark = steps.padding(table, header)
+    values = steps.modality(table, header)
+    choices = steps.voi_choices(header)
+    if not choices:
+        return _render_without_voi(header, decoded, values / (2**layout.bits_stored - 1), dark)
+    index = settings.voi_index
+    findings = []
+    if index >= len(choices):
+        findings.append(finding("VOI_INDEX", index))
+        index = 0
+    chosen = choices[index]
+    if len(choices) > 1:
+        findings.append(finding("SEVERAL_VOI", len(choices), chosen.name))
+    pixels = look_up(_finished(chosen.apply(values), dark, header), decoded)
+    return Picture(pixels, breast_mask(pixels), chosen.name, tuple(findings))
+
+
+def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values, dark: Mask) -> Picture:
+    """The picture of an image that stores no VOI: a window over the values inside the breast."""
+    breast = breast_mask(look_up(_finished(np.clip(values, 0.0, 1.0), dark, header), decoded))
+    counts = np.bincount(decoded.stored[breast], minlength=values.size)
+    counts[dark] = 0
+    low, high = steps.percentiles(values, counts)
+    voi = f"percentiles {steps.PERCENTILES[0]}-{steps.PERCENTILES[1]} in breast: {low:.6g}..{high:.6g}"
+    shown = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return Picture(look_up(_finished(shown, dark, header), decoded), breast, voi, (finding("NO_VOI", voi),))
+
+
+def _finished(shown: steps.Values, dark: Mask, header: Dataset) -> Pixels:
+    """Values of [0, 1] after the one inversion, padding at the darkest."""
+    final = steps.invert(shown) if steps.is_inverted(header) else shown
+    if dark.any() and not dark.all():
+        final = np.where(dark, final[~dark].min(), final)
+    return final.astype(np.float32)
+
+
+def look_up(table: Pixels, decoded: Decoded) -> Pixels:
+    """The picture whose stored bit patterns take their values from the table, shape (rows, columns)."""
+    return np.take(table, decoded.stored)
+
+
+def spacing_mm(header: Dataset) -> tuple[float, float] | None:
+    """(row, column) spacing: calibrated, else at the detector over the magnification, else as scanned."""
+    factor = max(1.0, number(header, "EstimatedRadiographicMagnificationFactor", 1.0))
+    for keyword, divisor in (
+        ("PixelSpacing", 1.0),
+        ("ImagerPixelSpacing", factor),
+        ("NominalScannedPixelSpacing", 1.0),
+    ):
+        # PS3.3 C.8.11.3 and 10.7.1.3: Imager Pixel Spacing is measured at the detector, not in the breast
+        spacing = [one / divisor for one in numbers(header, keyword)]
+        if len(spacing) == 2 and all(SPACING_RANGE_MM[0] <= one <= SPACING_RANGE_MM[1] for one in spacing):
+            return spacing[0], spacing[1]
+    return None
