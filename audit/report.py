@@ -28,9 +28,7 @@ from medproto.records import Prediction
 __all__ = ["render_refusal", "render_report", "report_for"]
 
 
-def render_report(
-    entry: Entry, prediction: Prediction, pictures: Callable[[str], bytes], proof: Checkpoint
-) -> bytes:
+def render_report(entry: Entry, prediction: Prediction, pictures: Callable[[str], bytes], proof: Checkpoint) -> bytes:
     """The PDF of one scored exam.
 
     Args:
@@ -83,7 +81,7 @@ def report_for(room: Room, number: int) -> bytes:
         ReportError: an entry of another kind.
         EvidenceMissing: a picture is absent or altered.
     """
-    entry = service.entry(room, number)
+    entry = room.ledger.entry(number)
     proof = service.checkpoint_of(room, number)
     if entry.kind == "refusal":
         return render_refusal(entry, proof)

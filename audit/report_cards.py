@@ -58,9 +58,7 @@ class Patch(Flowable):  # type: ignore[misc] # reportlab has no types
             enlarged = _PATCH_PIXELS / max(picture.size)
             size = (round(picture.width * enlarged), round(picture.height * enlarged))
             picture = picture.resize(size, Image.Resampling.BICUBIC)
-        canvas.drawImage(
-            ImageReader(picture), (_SIDE - width) / 2, _CAPTION + (_SIDE - height) / 2, width, height
-        )
+        canvas.drawImage(ImageReader(picture), (_SIDE - width) / 2, _CAPTION + (_SIDE - height) / 2, width, height)
         canvas.setFillColor(SMALL.textColor)
         canvas.setFont(SANS, 7.4)
         canvas.drawString(0, 1.2 * mm, clipped(self._caption, _SIDE, 7.4))
@@ -87,9 +85,7 @@ class Tag(Flowable):  # type: ignore[misc] # reportlab has no types
         self.canv.drawCentredString(0.3 + wide / 2, 1.9 * mm, self._label)
 
 
-def evidence_card(
-    item: Evidence, prediction: Prediction, pictures: Callable[[str], bytes], against: bool
-) -> Flowable:
+def evidence_card(item: Evidence, prediction: Prediction, pictures: Callable[[str], bytes], against: bool) -> Flowable:
     """One pair with its numbers; it is never split over two pages."""
     match, source = item.match, item.match.source
     here = prediction.image(match.image_id).title
@@ -136,7 +132,8 @@ def _numbers(match: PrototypeMatch, prediction: Prediction) -> Flowable:
     rows += [
         ("This exam", f"{prediction.image(match.image_id).title}, {box_words(match.box)}"),
         ("Seen region", f"{box_words(match.receptive_field)} (cell {match.cell[0]}, {match.cell[1]})"),
-        ("Training", f"{side_and_view(source.laterality, source.view)} of {source.image_id}, {box_words(source.box)}"),
+        ("Training", f"{side_and_view(source.laterality, source.view)}, {box_words(source.box)}"),
+        ("Source", source.image_id),
         ("Distance", f"{number(source.distance, 4)} between prototype and its training patch (squared L2)"),
     ]
     head = words(f"Prototype {match.prototype_id}: {match.prototype_class}", BODY_BOLD)

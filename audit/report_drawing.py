@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image
@@ -12,18 +13,31 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.platypus import Flowable
 
-from audit.report_hanging import HangingRow, Rect, Slot, boxes_on, composite, hang, place_tags, scale_bar_mm
+from audit.report_hanging import (
+    HangingRow,
+    Rect,
+    Slot,
+    TaggedBox,
+    boxes_on,
+    composite,
+    hang,
+    place_tags,
+    scale_bar_mm,
+    window,
+)
 from audit.report_layout import BOLD, FOR_COLOUR, INK, NEUTRAL_COLOUR, QUIET, SANS, WIDTH
-from audit.report_words import number, supporting
-from medproto.records import ImageRecord, Prediction
+from audit.report_words import Evidence, number, supporting
+from medproto.records import Box, ImageRecord, Prediction
 
 _TAG: Final = HexColor("#ffd24a")
 _GAP_INK: Final = HexColor("#9aa3ad")
 #: Pictures are set at this density: enough for print, and a file that can be mailed.
 _PIXELS_PER_POINT: Final = 220 / 72
-_ROW_HEIGHT: Final = 86 * mm
+_ROW_HEIGHT: Final = 85 * mm
 _GAP_ROW_HEIGHT: Final = 13 * mm
 _TAG_SIZE: Final = 7.4
+#: Width and height that one view may take.
+_ROOM: Final = (WIDTH / 2 - 1.5 * mm, _ROW_HEIGHT - 2 * mm)
 
 
 class ScoreBar(Flowable):  # type: ignore[misc] # reportlab has no types
@@ -56,7 +70,7 @@ class ScoreBar(Flowable):  # type: ignore[misc] # reportlab has no types
         mark.lineTo(here + 1.7 * mm, y + thick + 2.2 * mm)
         mark.close()
         canvas.drawPath(mark, stroke=0, fill=1)
-        self._label(here, y + thick + 3.2 * mm, f"margin {number(self._margin)}", BOLD)
+        self._label(here, y + thick + 3.2 * mm, f"score (margin) {number(self._margin)}", BOLD)
         self._zone_names(y, point)
 
     def _zone_names(self, y: float, point: float) -> None:
@@ -78,23 +92,46 @@ class ScoreBar(Flowable):  # type: ignore[misc] # reportlab has no types
         self.canv.drawCentredString(min(max(x, half), self.width - half), y, text)
 
 
+@dataclass(frozen=True)
+class Hung:
+    """One view ready to hang: the composited picture of its window, and where that window lies in the original."""
+
+    image: ImageRecord
+    picture: Image.Image
+    window: Box
+    boxes: tuple[TaggedBox, ...]
+
+    @property
+    def size_mm(self) -> tuple[float, float] | None:
+        """Width and height of the window in millimetres, where spacing is known."""
+        if self.image.spacing_mm is None:
+            return None
+        row_mm, column_mm = self.image.spacing_mm
+        return (self.window.right - self.window.left) * column_mm, (self.window.bottom - self.window.top) * row_mm
+
+    def fitted(self, points_per_mm: float | None) -> tuple[float, float]:
+        """Width and height in points: at the common scale, or as large as fits where spacing is unknown."""
+        if self.size_mm and points_per_mm:
+            return self.size_mm[0] * points_per_mm, self.size_mm[1] * points_per_mm
+        width, height = self.window.right - self.window.left, self.window.bottom - self.window.top
+        factor = min(_ROOM[0] / width, _ROOM[1] / height)
+        return width * factor, height * factor
+
+
 class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
     """One row of the wall: the right breast's view ends, and the left breast's begins, at the middle.
 
     Args:
         row: what hangs here.
-        pictures: drawn pictures by image id.
+        hung: the views by image id.
         points_per_mm: common scale of all views whose spacing is known; None where none is.
-        prediction: for the boxes.
     """
 
-    def __init__(
-        self, row: HangingRow, pictures: dict[str, Image.Image], points_per_mm: float | None, prediction: Prediction
-    ) -> None:
+    def __init__(self, row: HangingRow, hung: dict[str, Hung], points_per_mm: float | None) -> None:
         super().__init__()
         self.width = WIDTH
         self.height = _GAP_ROW_HEIGHT if row.empty else _ROW_HEIGHT
-        self._row, self._pictures, self._scale, self._prediction = row, pictures, points_per_mm, prediction
+        self._row, self._hung, self._scale = row, hung, points_per_mm
 
     def draw(self) -> None:
         """Draws the black wall, then both places."""
@@ -107,7 +144,7 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
 
     def _place(self, slot: Slot, to_left: bool) -> None:
         if slot.image:
-            self._picture(slot.image, to_left)
+            self._view(self._hung[slot.image.image_id], to_left)
             self._corner(slot.label, to_left, white, BOLD)
         else:
             self._corner(f"{slot.label}: not in this exam", to_left, _GAP_INK, SANS)
@@ -121,39 +158,38 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
         else:
             self.canv.drawRightString(self.width - 3 * mm, y, text)
 
-    def _picture(self, image: ImageRecord, to_left: bool) -> None:
-        width, height = fitted(image, self.width / 2 - 1.5 * mm, self.height - 3 * mm, self._scale)
+    def _view(self, view: Hung, to_left: bool) -> None:
+        width, height = view.fitted(self._scale)
         middle = self.width / 2
         frame = Rect(middle - 0.6 - width if to_left else middle + 0.6, (self.height - height) / 2, width, height)
-        self._drawn(image, frame)
-        self._boxes(image, frame)
-        if image.spacing_mm:
-            self._scale_bar(width / (image.columns * image.spacing_mm[1]), image.columns * image.spacing_mm[1], to_left)
+        self._picture(view, frame)
+        self._boxes(view, frame)
+        if view.size_mm:
+            self._scale_bar(width / view.size_mm[0], view.size_mm[0], to_left)
 
-    def _drawn(self, image: ImageRecord, frame: Rect) -> None:
-        picture = self._pictures[image.image_id]
+    def _picture(self, view: Hung, frame: Rect) -> None:
+        picture = view.picture
         size = (max(1, round(frame.width * _PIXELS_PER_POINT)), max(1, round(frame.height * _PIXELS_PER_POINT)))
         if size[0] < picture.width:
             picture = picture.resize(size, Image.Resampling.LANCZOS)
         y = self.height - frame.top - frame.height
         self.canv.drawImage(ImageReader(picture), frame.left, y, frame.width, frame.height)
 
-    def _boxes(self, image: ImageRecord, frame: Rect) -> None:
-        scale = frame.width / image.columns
-        tagged = boxes_on(supporting(self._prediction), image.image_id)
+    def _boxes(self, view: Hung, frame: Rect) -> None:
+        scale = frame.width / (view.window.right - view.window.left)
         rects = [
             Rect(
-                frame.left + tag.box.left * scale,
-                frame.top + tag.box.top * scale,
+                frame.left + (tag.box.left - view.window.left) * scale,
+                frame.top + (tag.box.top - view.window.top) * scale,
                 (tag.box.right - tag.box.left) * scale,
                 (tag.box.bottom - tag.box.top) * scale,
             )
-            for tag in tagged
+            for tag in view.boxes
         ]
-        sizes = [(pdfmetrics.stringWidth(tag.text, BOLD, _TAG_SIZE) + 3.4, _TAG_SIZE + 1.4) for tag in tagged]
+        sizes = [(pdfmetrics.stringWidth(tag.text, BOLD, _TAG_SIZE) + 3.4, _TAG_SIZE + 1.4) for tag in view.boxes]
         for rect in rects:
             self._outline(rect)
-        for tag, spot in zip(tagged, place_tags(rects, sizes, frame), strict=True):
+        for tag, spot in zip(view.boxes, place_tags(rects, sizes, frame), strict=True):
             y = self.height - spot.top - spot.height
             self.canv.setFillColor(_TAG)
             self.canv.rect(spot.left, y, spot.width, spot.height, stroke=0, fill=1)
@@ -186,26 +222,22 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
 def wall(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
     """The rows of the wall, all views of known spacing at one scale."""
     evidence = supporting(prediction)
-    drawn = {}
-    for image in prediction.images:
-        here = [item.match.overlay for item in reversed(evidence) if item.match.image_id == image.image_id]
-        drawn[image.image_id] = composite(pictures(image.preview), [pictures(d) for d in here if d])
-    scale = common_scale(prediction.images, WIDTH / 2 - 1.5 * mm, _ROW_HEIGHT - 3 * mm)
-    return [WallRow(row, drawn, scale, prediction) for row in hang(prediction.images)]
+    hung = {image.image_id: _hung(image, evidence, pictures) for image in prediction.images}
+    sizes = [view.size_mm for view in hung.values() if view.size_mm]
+    scale = min((min(_ROOM[0] / width, _ROOM[1] / height) for width, height in sizes), default=None)
+    return [WallRow(row, hung, scale) for row in hang(prediction.images)]
 
 
-def common_scale(images: Sequence[ImageRecord], width: float, height: float) -> float | None:
-    """Points per millimetre at which every view of known spacing fits; None where no spacing is known."""
-    scales = [
-        min(width / (i.columns * i.spacing_mm[1]), height / (i.rows * i.spacing_mm[0])) for i in images if i.spacing_mm
-    ]
-    return min(scales, default=None)
-
-
-def fitted(image: ImageRecord, width: float, height: float, points_per_mm: float | None) -> tuple[float, float]:
-    """Width and height in points of one view: at the common scale, or as large as fits where spacing is unknown."""
-    if image.spacing_mm and points_per_mm:
-        row_mm, column_mm = image.spacing_mm
-        return image.columns * column_mm * points_per_mm, image.rows * row_mm * points_per_mm
-    factor = min(width / image.columns, height / image.rows)
-    return image.columns * factor, image.rows * factor
+def _hung(image: ImageRecord, evidence: Sequence[Evidence], pictures: Callable[[str], bytes]) -> Hung:
+    here = [item.match.overlay for item in reversed(evidence) if item.match.image_id == image.image_id]
+    picture = composite(pictures(image.preview), [pictures(digest) for digest in here if digest])
+    part, scale = window(image, evidence), image.preview_scale
+    whole = Box(
+        top=round(part.top * scale) / scale,
+        left=round(part.left * scale) / scale,
+        bottom=min(round(part.bottom * scale), picture.height) / scale,
+        right=min(round(part.right * scale), picture.width) / scale,
+    )
+    edges = (whole.left * scale, whole.top * scale, whole.right * scale, whole.bottom * scale)
+    cut = picture.crop((round(edges[0]), round(edges[1]), round(edges[2]), round(edges[3])))
+    return Hung(image, cut, whole, boxes_on(evidence, image.image_id))

@@ -87,6 +87,21 @@ def hang(images: Iterable[ImageRecord]) -> tuple[HangingRow, ...]:
     return tuple(rows)
 
 
+def window(image: ImageRecord, evidence: Sequence[Evidence]) -> Box:
+    """The part of an image that is hung: what was scored, every box on it, and a little air; nothing else is cut off.
+
+    It reaches the picture's edge wherever the scored region does, so that chest walls still meet.
+    """
+    parts = [image.rendering.crop, *(item.match.box for item in evidence if item.match.image_id == image.image_id)]
+    air = 0.01 * max(image.rows, image.columns)
+    return Box(
+        top=max(0.0, min(part.top for part in parts) - air),
+        left=max(0.0, min(part.left for part in parts) - air),
+        bottom=min(float(image.rows), max(part.bottom for part in parts) + air),
+        right=min(float(image.columns), max(part.right for part in parts) + air),
+    )
+
+
 def boxes_on(evidence: Sequence[Evidence], image_id: str) -> tuple[TaggedBox, ...]:
     """The boxes to draw on one image; evidence in the same square shares one box, so that labels never cover it."""
     grouped: dict[tuple[float, float, float, float], list[Evidence]] = {}

@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from xml.sax.saxutils import escape
 
 from reportlab.lib.colors import Color, HexColor, white
@@ -37,9 +37,12 @@ FOR_COLOUR: Final = HexColor("#9a4300")
 AGAINST_COLOUR: Final = HexColor("#1d5f7a")
 NEUTRAL_COLOUR: Final = HexColor("#4a5563")
 
+#: What a table takes: plain text, or what is already set.
+Cell: TypeAlias = str | Flowable | list[Flowable]
+
 MARGIN: Final = 16 * mm
 WIDTH: Final = A4[0] - 2 * MARGIN
-_TOP: Final = 22 * mm
+_TOP: Final = 19 * mm
 _BOTTOM: Final = 17 * mm
 
 
@@ -100,7 +103,7 @@ def labelled(label: str, text: str, style: ParagraphStyle = SMALL) -> Paragraph:
     return Paragraph(f'<font color="{QUIET.hexval().replace("0x", "#")}">{escape(label)}</font> {escape(text)}', style)
 
 
-def table(rows: Sequence[Sequence[str | Flowable]], widths: Sequence[float], header: bool = True) -> Table:
+def table(rows: Sequence[Sequence[Cell]], widths: Sequence[float], header: bool = True) -> Table:
     """A quiet table: hairlines between rows, the header repeated on every page it runs over."""
     cells = [[_cell(cell, header and i == 0) for cell in row] for i, row in enumerate(rows)]
     commands: list[tuple[Any, ...]] = [
@@ -142,7 +145,7 @@ def build_pdf(story: Sequence[Flowable], running: Running, title: str) -> bytes:
     return out.getvalue()
 
 
-class NumberedCanvas(Canvas):
+class NumberedCanvas(Canvas):  # type: ignore[misc] # reportlab has no types
     """A canvas that draws head and foot last, when the number of pages is known."""
 
     def __init__(self, running: Running, *args: Any, **kwargs: Any) -> None:
@@ -150,7 +153,7 @@ class NumberedCanvas(Canvas):
         self._running = running
         self._pages: list[dict[str, Any]] = []
 
-    def showPage(self) -> None:  # noqa: N802 - reportlab's name
+    def showPage(self) -> None:
         """Keeps the page until the number of pages is known."""
         self._pages.append(dict(self.__dict__))
         self._startPage()
@@ -203,7 +206,7 @@ def clipped(text: str, width: float, size: float, font: str = SANS) -> str:
     return "…"
 
 
-def _cell(cell: str | Flowable, header: bool) -> Flowable:
-    if isinstance(cell, Flowable):
+def _cell(cell: Cell, header: bool) -> Flowable | list[Flowable]:
+    if not isinstance(cell, str):
         return cell
     return words(cell, SMALL_BOLD if header else SMALL)

@@ -28,7 +28,7 @@ from audit.report_layout import (
 from audit.report_words import (
     SIDES,
     Evidence,
-    box_words,
+    box_numbers,
     conclusion,
     finding_rows,
     has_score,
@@ -54,21 +54,30 @@ _DECISION_COLOURS: Final = {"flagged": FOR_COLOUR, "not flagged": NEUTRAL_COLOUR
 
 def summary(entry: Entry, prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
     """First page: whose exam, the conclusion, the score on its axis, and the views as they hang."""
-    story: list[Flowable] = [words(f"Exam {prediction.exam_id}", TITLE), words(_scored_by(entry, prediction), BODY_QUIET)]
+    story: list[Flowable] = [
+        words(f"Exam {prediction.exam_id}", TITLE),
+        words(_scored_by(entry, prediction), BODY_QUIET),
+    ]
     story += [Spacer(0, _GAP), outcome_box(conclusion(prediction), prediction.decision), Spacer(0, _GAP)]
     if has_score(prediction):
         story.append(
             ScoreBar(prediction.margin, prediction.operating_point.margin, flagged=prediction.decision == "flagged")
         )
-    story += [_facts(prediction), Spacer(0, _GAP), *wall(prediction, pictures), Spacer(0, 1 * mm)]
-    shown = "Boxes are numbered as the evidence on the next pages." if supporting(prediction) else "No box is drawn."
-    heat = "Colour shows where the boxed prototypes found their likeness, as it was scored." if supporting(prediction) else ""
-    return [*story, words(f"{shown} {heat} Pictures are shown as stored, not mirrored.", SMALL_QUIET)]
+    return [*story, _facts(prediction), Spacer(0, 1 * mm), _wall_note(prediction), *wall(prediction, pictures)]
+
+
+def _wall_note(prediction: Prediction) -> Flowable:
+    shown = "No box is drawn: no pictured prototype speaks for the class."
+    if supporting(prediction):
+        shown = "Boxes are numbered as the evidence that follows; colour is the likeness map that was scored."
+    note = words(f"{shown} The scored region of each view, as stored, not mirrored.", SMALL_QUIET)
+    note.keepWithNext = True
+    return note
 
 
 def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
     """Each pair 'this looks like that', then what speaks against it, in sections of their own."""
-    name = prediction.positive_class
+    name = f"“{prediction.positive_class}”"
     story: list[Flowable] = [CondPageBreak(120 * mm)]
     story += _section(
         f"What speaks for {name}: this looks like that",
@@ -89,7 +98,15 @@ def all_prototypes(prediction: Prediction) -> list[Flowable]:
     """Every prototype of the model with what it counted; the last line adds up to the margin."""
     scored = has_score(prediction)
     labels = {item.match.prototype_id: item.label for item in (*supporting(prediction), *opposing(prediction))}
-    head = ["", "Prototype", "Class", "Similarity", *(["Weight", "Contribution"] if scored else []), "Found in", "Box"]
+    head = [
+        "",
+        "Prototype",
+        "Class",
+        "Similarity",
+        *(["Weight", "Contribution"] if scored else []),
+        "Found in",
+        "Box: rows; columns",
+    ]
     rows = [head]
     for match in prediction.matches:
         counted = [signed(match.weight), signed(match.contribution)] if scored else []
@@ -101,14 +118,14 @@ def all_prototypes(prediction: Prediction) -> list[Flowable]:
                 number(match.similarity),
                 *counted,
                 prediction.image(match.image_id).title,
-                box_words(match.box),
+                box_numbers(match.box),
             ]
         )
     if scored:
-        rows.append(["", "Sum: the margin", "", "", "", signed(prediction.margin), "", ""])
-    widths = [8, 34, 24, 17, 15, 21, 19, 40] if scored else [8, 48, 30, 19, 25, 48]
+        rows.append(["", "Sum: the score (margin)", "", "", "", signed(prediction.margin), "", ""])
+    widths = [7, 36, 26, 19, 17, 21, 18, 34] if scored else [7, 56, 36, 21, 20, 38]
     note = (
-        "Contribution = weight x similarity. The contributions of all prototypes add up to the margin."
+        "Contribution = weight x similarity. The contributions of all prototypes add up to the score, the margin."
         if scored
         else "Weights and contributions are left out: they would add up to a score, and none is shown for this exam."
     )
@@ -125,7 +142,10 @@ def inputs(prediction: Prediction) -> list[Flowable]:
     )
     story = _section("Input checks", "", found)
     if prediction.refused:
-        rows = [[r.image_id, " ".join(refusal_reasons(r)), ", ".join(f.code for f in r.findings)] for r in prediction.refused]
+        rows = [
+            [r.image_id, " ".join(refusal_reasons(r)), ", ".join(f.code for f in r.findings)]
+            for r in prediction.refused
+        ]
         listed = table([["Image", "Why it was not scored", "Code"], *rows], [50 * mm, 86 * mm, 42 * mm])
         story += _section("Images that were refused", "", [listed])
     head = ["View", "Image", "Pixels and spacing", "How it was rendered", "Scored as"]
@@ -165,7 +185,9 @@ def outcome_box(text: str, decision: str) -> Flowable:
 
 
 def _scored_by(entry: Entry, prediction: Prediction) -> str:
-    return f"Patient {prediction.patient_id}. Scored on {entry.time:%d %B %Y, %H:%M} UTC by {entry.actor} ({entry.role})."
+    return (
+        f"Patient {prediction.patient_id}. Scored on {entry.time:%d %B %Y, %H:%M} UTC by {entry.actor} ({entry.role})."
+    )
 
 
 def _facts(prediction: Prediction) -> Flowable:
@@ -177,7 +199,7 @@ def _facts(prediction: Prediction) -> Flowable:
     else:
         columns = [("Likeness to the training data", likeness_words(prediction)), *columns]
     cells = [[words(label, SMALL_QUIET), words(text, BODY)] for label, text in columns]
-    facts = Table([cells], colWidths=[WIDTH / len(cells)] * len(cells))
+    facts = Table([cells], colWidths=_fact_widths(len(cells)))
     facts.setStyle(
         [
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -189,6 +211,12 @@ def _facts(prediction: Prediction) -> Flowable:
         ]
     )
     return facts
+
+
+def _fact_widths(count: int) -> list[float]:
+    """The first fact is the longest to say: it gets room for one line."""
+    first = 0.32 if count > 2 else 0.5
+    return [WIDTH * first, *[WIDTH * (1 - first) / (count - 1)] * (count - 1)]
 
 
 def _breast(score: BreastScore) -> str:
@@ -222,5 +250,3 @@ def _section(heading: str, note: str, content: list[Flowable]) -> list[Flowable]
     if isinstance(content[0], Table) and content[0].repeatRows:
         return [CondPageBreak(40 * mm), *head, *content]
     return [KeepTogether([*head, content[0]]), *content[1:]]
-
-

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, PageBreak, Preformatted, Spacer, Table
 
@@ -17,6 +18,7 @@ from audit.report_layout import (
     SMALL_QUIET,
     TITLE,
     WIDTH,
+    Cell,
     table,
     words,
 )
@@ -29,15 +31,26 @@ if TYPE_CHECKING:
     from audit.payloads import Refusal
     from audit.signing import Checkpoint
 
+#: Width of a character of the embedded monospaced font, in units of its size.
+_MONO_WIDTH: Final = 0.6025
+
+#: Title, image id, digest of the file, digest of the pixels where there are any.
+_Image: TypeAlias = tuple[str, str, str, str | None]
+
 
 def proof_page(entry: Entry, prediction: Prediction, checkpoint: Checkpoint) -> list[Flowable]:
     """What an auditor needs to check this report against the ledger, without the model."""
-    images = [(image.title, image.image_id, image.file_sha256, image.pixels_sha256) for image in prediction.images]
+    images: list[_Image] = [
+        (image.title, image.image_id, image.file_sha256, image.pixels_sha256) for image in prediction.images
+    ]
     images += [("refused", r.image_id, r.file_sha256, None) for r in prediction.refused]
     return [
         PageBreak(),
         words("Proof", TITLE),
-        words("This report was made from one ledger entry and the pictures that the entry names, and from nothing else.", BODY_QUIET),
+        words(
+            "This report was made from one ledger entry and the pictures that the entry names, and from nothing else.",
+            BODY_QUIET,
+        ),
         Spacer(0, 3 * mm),
         *_entry_table(entry, prediction.bundle_id),
         *_checkpoint(checkpoint),
@@ -66,7 +79,7 @@ def refusal_page(entry: Entry, refusal: Refusal, checkpoint: Checkpoint) -> list
     else:
         story.append(words("The exam held no image file at all."))
     story += [Spacer(0, 5 * mm), words("Proof", HEADING), Spacer(0, 1.5 * mm)]
-    images = [("refused", r.image_id, r.file_sha256, None) for r in refusal.refused]
+    images: list[_Image] = [("refused", r.image_id, r.file_sha256, None) for r in refusal.refused]
     return [*story, *_entry_table(entry, refusal.bundle_id), *_checkpoint(checkpoint), *_digests(images)]
 
 
@@ -76,7 +89,7 @@ def refusal_footer(refused: tuple[RefusedRecord, ...]) -> str:
 
 
 def _entry_table(entry: Entry, bundle_id: str) -> list[Flowable]:
-    rows: list[list[str | Flowable]] = [
+    rows: list[list[Cell]] = [
         ["Ledger entry", f"{entry.number} ({entry.kind})"],
         ["Written", f"{entry.time:%Y-%m-%dT%H:%M:%S.%fZ} by {entry.actor}, role {entry.role}"],
         ["Leaf hash of this entry", words(entry.leaf, DIGEST)],
@@ -87,7 +100,11 @@ def _entry_table(entry: Entry, bundle_id: str) -> list[Flowable]:
 
 
 def _checkpoint(checkpoint: Checkpoint) -> list[Flowable]:
-    note = Preformatted(checkpoint.note.rstrip("\n"), DIGEST, maxLineLength=110)
+    lines = checkpoint.note.rstrip("\n").split("\n")
+    # The signature stays on one line where it can: a line broken by the page is a line mistyped by the checker.
+    size = max(4.6, min(DIGEST.fontSize, (WIDTH - 7 * mm) / (_MONO_WIDTH * max(map(len, lines)))))
+    style = ParagraphStyle("checkpoint", DIGEST, fontSize=size, leading=1.4 * size)
+    note = Preformatted("\n".join(lines), style, maxLineLength=int((WIDTH - 7 * mm) / (_MONO_WIDTH * size)))
     framed = Table([[note]], colWidths=[WIDTH])
     framed.setStyle(
         [
@@ -99,8 +116,8 @@ def _checkpoint(checkpoint: Checkpoint) -> list[Flowable]:
         ]
     )
     told = (
-        f"Signed over the first {checkpoint.size} entries of {checkpoint.origin}. Whoever holds the public key can check "
-        "with `medproto audit verify` that this entry is among them and was not altered."
+        f"Signed over the first {checkpoint.size} entries of {checkpoint.origin}. Whoever holds the public key can "
+        "check with “medproto audit verify” that this entry is among them and was not altered."
     )
     return [
         KeepTogether([words("Signed checkpoint", HEADING), words(told, SMALL_QUIET), Spacer(0, 1.5 * mm), framed]),
@@ -108,16 +125,13 @@ def _checkpoint(checkpoint: Checkpoint) -> list[Flowable]:
     ]
 
 
-def _digests(images: list[tuple[str, str, str, str | None]]) -> list[Flowable]:
-    rows: list[list[str | Flowable]] = [["Image", "SHA-256 of file and of canonical pixels"]]
+def _digests(images: list[_Image]) -> list[Flowable]:
+    rows: list[list[Cell]] = [["Image", "SHA-256 of file and of canonical pixels"]]
     for title, image_id, file, pixels in images:
         named: list[Flowable] = [words(f"file    {file}", DIGEST)]
         if pixels:
             named.append(words(f"pixels  {pixels}", DIGEST))
-        for i, line in enumerate(named):
-            rows.append([words(f"{title}  {image_id}" if i == 0 else "", SMALL), line])
+        rows.append([words(f"{title}  {image_id}", SMALL), named])
     if len(rows) == 1:
         return []
     return [words("Digests of the images", HEADING), Spacer(0, 1.5 * mm), table(rows, [62 * mm, WIDTH - 62 * mm])]
-
-

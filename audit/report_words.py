@@ -45,12 +45,18 @@ def signed(value: float, digits: int = 3) -> str:
 
 def percent(value: float) -> str:
     """A share in percent with one decimal, such as `83.2 %`."""
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def box_words(box: Box) -> str:
     """A box as rows and columns of the original image."""
-    return f"rows {box.top:.0f} to {box.bottom:.0f}, columns {box.left:.0f} to {box.right:.0f}"
+    top, bottom, left, right = (number(edge, 0) for edge in (box.top, box.bottom, box.left, box.right))
+    return f"rows {top} to {bottom}, columns {left} to {right}"
+
+
+def box_numbers(box: Box) -> str:
+    """A box as `top–bottom; left–right` for a table whose head names rows and columns."""
+    return f"{box.top:.0f}–{box.bottom:.0f}; {box.left:.0f}–{box.right:.0f}"
 
 
 def side_and_view(laterality: str | None, view: str | None) -> str:
@@ -116,11 +122,12 @@ def likeness_words(prediction: Prediction) -> str:
 
 
 def finding_rows(prediction: Prediction) -> tuple[tuple[str, str, str, str], ...]:
-    """Every gate finding as (severity word, what it is about, sentence, code), exam first."""
+    """Every gate finding as (severity word, what it is about, sentence, code), the severest first."""
     rows = [(SEVERITY_WORDS[f.severity], "Whole exam", f.sentence, f.code) for f in prediction.findings]
     for image in prediction.images:
         rows += [(SEVERITY_WORDS[f.severity], image.title, f.sentence, f.code) for f in image.findings]
-    return tuple(rows)
+    order = list(SEVERITY_WORDS.values())
+    return tuple(sorted(rows, key=lambda row: order.index(row[0])))
 
 
 def input_words(image: ImageRecord) -> tuple[str, str, str]:
@@ -149,9 +156,9 @@ def _outcome(prediction: Prediction) -> str:
     name, margin = prediction.positive_class, number(prediction.margin)
     limit = number(prediction.operating_point.margin)
     if prediction.decision == "flagged":
-        return f"Flagged: the margin for {name}, {margin}, reaches the operating point, {limit}."
+        return f"Flagged: the score for “{name}”, {margin}, reaches the operating point, {limit}."
     if prediction.decision == "not flagged":
-        return f"Not flagged: the margin for {name}, {margin}, stays below the operating point, {limit}."
+        return f"Not flagged: the score for “{name}”, {margin}, stays below the operating point, {limit}."
     if prediction.likeness.unlike:
         return (
             "No decision: this exam is unlike the data the model was trained on, so neither a score nor a "
@@ -165,9 +172,9 @@ def _where(prediction: Prediction) -> str:
         return ""
     evidence = supporting(prediction)
     if not evidence:
-        return f"No pictured prototype speaks for {prediction.positive_class}."
+        return f"No pictured prototype speaks for “{prediction.positive_class}”."
     image = prediction.image(evidence[0].match.image_id)
-    return f"The strongest evidence for {prediction.positive_class} is in {image.title} (box 1)."
+    return f"The strongest evidence for “{prediction.positive_class}” is in {image.title} (box 1)."
 
 
 def _views(prediction: Prediction) -> str:

@@ -1,0 +1,52 @@
+"""The command `medproto report`: one entry in, one PDF out, and the export written down before the file exists."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit import service
+from audit.report import report_for
+from audit.room import Actor, open_room
+from medproto.errors import ReportError
+
+
+def report(
+    entry: Annotated[int, typer.Argument(help="Number of the ledger entry: a prediction or a refusal.", min=1)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the PDF goes.")],
+    home: Annotated[
+        Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")
+    ] = Path("medproto-home"),
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database of the ledger, where it is not in the home."
+        ),
+    ] = None,
+) -> None:
+    """Write the report of one ledger entry as a PDF, and the export with the PDF's digest into the ledger."""
+    with open_room(home, url) as room:
+        data = report_for(room, entry)
+        digest = hashlib.sha256(data).hexdigest()
+        exported = service.report_exported(room, entry, digest, Actor(getpass.getuser(), "reader"))
+        save(data, output)
+    typer.echo(f"{output}: {len(data)} bytes, SHA-256 {digest}, export is entry {exported.number}")
+
+
+def save(data: bytes, path: Path) -> None:
+    """Writes the file whole or not at all.
+
+    Raises:
+        ReportError: the place cannot be written to.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as err:
+        raise ReportError(f"{path}: the report cannot be written there ({err.strerror})") from err
