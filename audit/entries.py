@@ -129,14 +129,14 @@ def derive(entry: Entry) -> Derived:
 
 def format_time(time: datetime) -> str:
     """UTC with microseconds and a Z: one spelling for each instant, sorting as text in order of time."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: object) -> datetime:
     """Read what `format_time` wrote; raises AuditError for any other spelling."""
     try:
-        time = datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    except ValueError as err:
+        time = datetime.fromisoformat(str(text)).astimezone(UTC)
+    except (ValueError, OverflowError) as err:
         raise AuditError("time: expected UTC as 2026-01-31T12:00:00.000000Z") from err
     if format_time(time) != text:
         raise AuditError("time: expected UTC as 2026-01-31T12:00:00.000000Z")

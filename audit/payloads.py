@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from audit.entries import EntryKind
+from medproto.errors import InputError
 from medproto.records import Digest, PrototypeSource, Record, RefusedRecord
 
 Verdict = Literal["agree", "disagree", "refer"]
@@ -100,24 +102,6 @@ class ExamOpened(Record):
     exam_id: str
 
 
-class Review(Record):
-    """A reader's verdict on a prediction."""
-
-    entry: int
-    exam_id: str
-    verdict: Verdict
-    meaning: str
-    reason: str
-    misleading: tuple[str, ...]
-    comment: str
-
-    @model_validator(mode="after")
-    def _has_reason(self) -> Self:
-        if self.verdict == "disagree" and not self.reason.strip():
-            raise ValueError("reason: got none, expected a reason when disagreeing")
-        return self
-
-
 class Opinion(Record):
     """What a reader says about a prediction; `misleading` names prototypes whose evidence misled."""
 
@@ -129,20 +113,29 @@ class Opinion(Record):
     @model_validator(mode="after")
     def _has_reason(self) -> Self:
         if self.verdict == "disagree" and not self.reason.strip():
-            raise ValueError("reason: got none, expected a reason when disagreeing")
+            # Not a ValueError: pydantic would wrap it in words of its own.
+            raise InputError("reason: got none, expected a reason when disagreeing")
         return self
+
+
+class Review(Opinion):
+    """An opinion, signed: on which prediction, and what the signature means."""
+
+    entry: int
+    exam_id: str
+    meaning: str
 
 
 class ReportExported(Record):
     """A PDF left the room; its digest proves later which one."""
 
     entry: int
-    exam_id: str
+    exam_id: str | None
     pdf_digest: Digest
 
 
 #: Kinds that `service.register` accepts, each with the record its payload must be.
-REGISTRABLE: dict[str, type[Record]] = {
+REGISTRABLE: dict[EntryKind, type[Record]] = {
     "dataset registered": DatasetRegistered,
     "training run": TrainingRun,
     "bundle registered": BundleRegistered,

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from audit.entries import Entry
+from audit.ledger import LedgerFilter
 from audit.payloads import Review
 from audit.room import Room
 from audit.signing import Checkpoint
+from medproto.errors import EntryNotFound, LedgerTampered
 from medproto.records import Decision, Prediction
+
+Status = Literal["open", "reviewed"]
+_ORDER = {"flagged": 0, "no decision": 1, "not flagged": 2}
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class WorklistItem:
     margin: float
     operating_margin: float
     probability: float | None
-    status: Literal["open", "reviewed"]
+    status: Status
     verdict: str | None
     warnings: int
     notes: int
@@ -53,45 +60,85 @@ class LedgerPage:
     total: int
 
 
-@dataclass(frozen=True)
-class LedgerFilter:
-    """Which entries to list: of one kind, about one exam, or holding a text in kind, actor, role or exam."""
-
-    kind: str | None = None
-    exam_id: str | None = None
-    search: str = ""
-
-
-def worklist(room: Room, status: Literal["open", "reviewed"] | None = None) -> list[WorklistItem]:
+def worklist(room: Room, status: Status | None = None) -> list[WorklistItem]:
     """Newest prediction of each exam: flagged, then no decision, then not flagged, farthest over the point first."""
-    raise NotImplementedError
+    verdicts: dict[int, str] = {}
+    for entry in room.ledger.entries(LedgerFilter(kind="review")):
+        verdicts.setdefault(entry.payload["entry"], entry.payload["verdict"])
+    newest: dict[str, WorklistItem] = {}
+    for entry in room.ledger.entries(LedgerFilter(kind="prediction")):
+        if entry.exam_id not in newest:
+            item = _item(entry, verdicts.get(entry.number))
+            newest[item.exam_id] = item
+    items = [item for item in newest.values() if status in (None, item.status)]
+    return sorted(items, key=lambda i: (_ORDER[i.decision], i.operating_margin - i.margin, i.number))
 
 
 def prediction(room: Room, number: int) -> tuple[Entry, Prediction]:
     """A prediction entry and its record; EntryNotFound unless that entry is a prediction."""
-    raise NotImplementedError
+    entry = room.ledger.entry(number)
+    if entry.kind != "prediction":
+        raise EntryNotFound(f"entry {number}: is of kind {entry.kind}, expected a prediction")
+    return entry, _record(entry)
 
 
 def picture(room: Room, digest: str) -> bytes:
     """PNG bytes (similarity maps: .npy) of that digest, checked against it; EvidenceMissing otherwise."""
-    raise NotImplementedError
+    return room.evidence.get(digest)
 
 
 def reviews(room: Room, number: int) -> list[ReviewRecord]:
     """Reviews of one prediction, oldest first."""
-    raise NotImplementedError
+    entries = room.ledger.entries(LedgerFilter(kind="review", refers_to=number))
+    return [
+        ReviewRecord(e.number, e.actor, e.role, e.time, Review.model_validate(dict(e.payload)))
+        for e in reversed(entries)
+    ]
 
 
 def refusals(room: Room) -> list[Entry]:
     """Entries of kind refusal and failure, newest first."""
-    raise NotImplementedError
+    both = [*room.ledger.entries(LedgerFilter(kind="refusal")), *room.ledger.entries(LedgerFilter(kind="failure"))]
+    return sorted(both, key=lambda entry: -entry.number)
 
 
 def ledger_page(room: Room, which: LedgerFilter | None = None, offset: int = 0, limit: int = 50) -> LedgerPage:
     """Some entries of the ledger, newest first."""
-    raise NotImplementedError
+    return LedgerPage(tuple(room.ledger.entries(which, offset, limit)), room.ledger.count(which))
 
 
 def checkpoint_of(room: Room, number: int) -> Checkpoint:
     """The signed checkpoint of the commit that wrote this entry; its `note` is the C2SP text."""
-    raise NotImplementedError
+    return room.ledger.checkpoint(number)
+
+
+def _record(entry: Entry) -> Prediction:
+    try:
+        # JSON has no tuples: strict validation would refuse the lists that they became.
+        return Prediction.model_validate(entry.payload["prediction"])
+    except (KeyError, ValidationError) as err:
+        raise LedgerTampered([f"entry {entry.number}: its payload is not a prediction of this schema."]) from err
+
+
+def _item(entry: Entry, verdict: str | None) -> WorklistItem:
+    """Read from the plain body: building the whole record for every line of a long list is too slow."""
+    fields: dict[str, Any] = entry.payload["prediction"]
+    findings = [*fields["findings"], *(f for image in fields["images"] for f in image["findings"])]
+    severities = [finding["severity"] for finding in findings]
+    return WorklistItem(
+        number=entry.number,
+        exam_id=fields["exam_id"],
+        patient_id=fields["patient_id"],
+        time=entry.time,
+        bundle_name=fields["bundle_name"],
+        decision=fields["decision"],
+        margin=fields["margin"],
+        operating_margin=fields["operating_point"]["margin"],
+        probability=fields["probability"],
+        status="open" if verdict is None else "reviewed",
+        verdict=verdict,
+        warnings=severities.count("warn"),
+        notes=severities.count("note"),
+        refused_images=len(fields["refused"]),
+        synthetic=fields["synthetic"],
+    )

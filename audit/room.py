@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from audit.evidence import EvidenceStore
-from audit.ledger import Ledger
+from audit.findings import Knowledge, KnownHead, Verification
+from audit.identity import pseudonym
+from audit.ledger import Ledger, create_ledger, open_ledger
+from audit.signing import (
+    KEY_FILE,
+    Checkpoint,
+    PublicKey,
+    Signer,
+    create_keys,
+    load_public,
+    load_signer,
+    read_notes,
+    verify_note,
+)
+from audit.verification import verify
+from medproto.errors import KeyProblem, LedgerUnavailable
 from medproto.records import Digest, Pseudonymise, Scored
+
+LEDGER_FILE, KEYS, EVIDENCE, REMEMBERED = "ledger.sqlite", "keys", "evidence", "verified-head.note"
 
 #: What turns the files of one exam into a prediction and its pictures; it logs nothing.
 Scorer = Callable[[Sequence[Path], Pseudonymise], Scored]
@@ -43,11 +63,16 @@ class Room:
 
     def pseudonym(self, patient_id: str, kind: str, value: str) -> str:
         """Stable pseudonym such as `exam-9f8e7d6c5b4a3021`, under that patient's own secret."""
-        raise NotImplementedError
+        return pseudonym(self.ledger.engine, patient_id, kind, value)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that checks this room's checkpoints."""
+        return load_public(self.home / KEYS)
 
     def close(self) -> None:
         """Let go of the database."""
-        raise NotImplementedError
+        self.ledger.close()
 
     def __enter__(self) -> Self:
         return self
@@ -65,4 +90,75 @@ def open_room(home: Path, url: str | None = None, *, create: bool = False, ancho
         create: create what is missing; without it a missing room is LedgerUnavailable.
         anchors: file outside the room to which the checkpoint of every commit is appended.
     """
-    raise NotImplementedError
+    where = url or home / LEDGER_FILE
+    evidence = EvidenceStore(home / EVIDENCE)
+    if create:
+        with _only_one(home):
+            signer = load_signer(home / KEYS) if (home / KEYS / KEY_FILE).exists() else _new_keys(home, url)
+            evidence.root.mkdir(mode=0o700, exist_ok=True)
+            return Room(home, create_ledger(where, signer, {}, anchors), evidence)
+    if not home.is_dir():
+        raise LedgerUnavailable(f"no room in {home}: create one with `medproto audit init --home {home}`")
+    return Room(home, open_ledger(where, _signer_if_any(home), anchors), evidence)
+
+
+def verify_room(room: Room, anchors: Sequence[Path] = (), public_keys: Sequence[PublicKey] = ()) -> Verification:
+    """Verify ledger and evidence, and remember the head when everything held.
+
+    Args:
+        room: the room to verify.
+        anchors: files of checkpoints that were kept elsewhere.
+        public_keys: keys obtained elsewhere; without any, the room's own is used and the result says so.
+    """
+    keys = tuple(public_keys) or (room.public_key,)
+    heads = [
+        KnownHead(verify_note(note, keys), f"anchor {path.name}", 8) for path in anchors for note in read_notes(path)
+    ]
+    heads += _remembered(room, keys)
+    result = verify(room.ledger, Knowledge(keys, bool(public_keys), room.evidence, tuple(heads)))
+    if result.verified and result.head is not None:
+        _remember(room, result.head)
+    return result
+
+
+def _remembered(room: Room, keys: Sequence[PublicKey]) -> list[KnownHead]:
+    path = room.home / REMEMBERED
+    if not path.exists():
+        return []
+    return [KnownHead(verify_note(note, keys), "the head remembered", 9) for note in read_notes(path)]
+
+
+def _remember(room: Room, head: Checkpoint) -> None:
+    """Replace the remembered head in one step: it only ever grows, since a shorter ledger does not verify."""
+    fresh = room.home / f".{REMEMBERED}.{os.getpid()}"
+    try:
+        fresh.write_text(head.note, "utf-8")
+        os.replace(fresh, room.home / REMEMBERED)
+    except OSError as err:
+        raise LedgerUnavailable(f"verified, but cannot remember the head in {room.home}") from err
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """One process at a time makes a room: two that start together must not make two keys."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(home / ".creating", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as err:
+        raise LedgerUnavailable(f"cannot create a room in {home} ({err.strerror})") from err
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _new_keys(home: Path, url: str | None) -> Signer:
+    """A key for a new ledger; a ledger that is there without its key never gets another one."""
+    if url is None and (home / LEDGER_FILE).exists():
+        raise KeyProblem("signing key: absent, though there is a ledger; put its key back or only read it")
+    return create_keys(home / KEYS)
+
+
+def _signer_if_any(home: Path) -> Signer | None:
+    return load_signer(home / KEYS) if (home / KEYS / KEY_FILE).exists() else None

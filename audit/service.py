@@ -9,12 +9,26 @@ Guarantees of `score_exam`:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit.entries import Entry
+from audit.canonical import canonical_bytes
+from audit.entries import RESULT_KINDS, Entry, EntryDraft, EntryKind
+from audit.findings import Verification
+from audit.ledger import LedgerFilter
+from audit.payloads import (
+    MEANINGS,
+    REGISTRABLE,
+    ExamOpened,
+    Failure,
+    Intent,
+    Opinion,
+    Refusal,
+    ReportExported,
+    Review,
+)
 from audit.queries import (
-    LedgerFilter,
     LedgerPage,
     ReviewRecord,
     WorklistItem,
@@ -26,24 +40,36 @@ from audit.queries import (
     reviews,
     worklist,
 )
-from audit.payloads import Opinion
-from audit.room import Actor, BundleScorer, Room, Scorer, open_room
-from audit.verification import Verification
-from medproto.records import Record
+from audit.room import Actor, BundleScorer, Room, Scorer, open_room, verify_room
+from audit.trace import trace_entry, trace_prototype
+from medproto.errors import (
+    BundleError,
+    EmptyExam,
+    EntryNotFound,
+    EvidenceMissing,
+    InputError,
+    MedprotoError,
+    UnreadableImage,
+)
+from medproto.records import Record, Scored
 
 __all__ = [
     "Actor",
     "BundleScorer",
+    "Entry",
     "LedgerFilter",
     "LedgerPage",
     "Opinion",
     "ReviewRecord",
     "Room",
     "Scorer",
+    "Verification",
     "WorklistItem",
     "checkpoint_of",
     "exam_opened",
+    "file_digest",
     "find_prediction",
+    "find_registered",
     "ledger_page",
     "open_room",
     "picture",
@@ -51,9 +77,12 @@ __all__ = [
     "refusals",
     "register",
     "report_exported",
+    "request_digest",
     "review",
     "reviews",
     "score_exam",
+    "trace_entry",
+    "trace_prototype",
     "verify_room",
     "worklist",
 ]
@@ -65,34 +94,116 @@ def score_exam(room: Room, paths: Sequence[Path], scorer: BundleScorer, actor: A
     An exam with nothing left to score is a refusal, an error of medproto's own a failure; both are returned, for the
     batch goes on. Any other exception is logged by its class name alone and raised again.
     """
-    raise NotImplementedError
+    try:
+        files = tuple(sorted(map(file_digest, paths)))
+    except UnreadableImage as err:
+        return _append(room, "failure", _failure(None, scorer, err), actor)
+    bundle_id, name = scorer.bundle_id, scorer.bundle_name
+    request = request_digest(files, bundle_id)
+    intent = Intent(bundle_id=bundle_id, bundle_name=name, files=files, request=request)
+    number = _append(room, "intent", intent, actor).number  # 1
+    try:
+        scored = scorer.score(paths, room.pseudonym)
+        _keep_pictures(room, scored, scorer)  # 2
+    except EmptyExam as err:
+        refusal = Refusal(intent=number, bundle_id=bundle_id, sentence=str(err), refused=err.refused)
+        return _append(room, "refusal", refusal, actor)
+    except MedprotoError as err:
+        return _append(room, "failure", _failure(number, scorer, err), actor)
+    except Exception as err:
+        _append(room, "failure", _failure(number, scorer, err), actor)
+        raise
+    payload = {"intent": number, "prediction": scored.prediction.model_dump(mode="json")}
+    draft = EntryDraft("prediction", payload, actor.name, actor.role)
+    return room.ledger.append([draft])[0]  # 3
 
 
 def find_prediction(room: Room, file_digests: Sequence[str], bundle_id: str) -> Entry | None:
     """Newest prediction of exactly these files (SHA-256, in any order) by that bundle, if there is one."""
-    raise NotImplementedError
+    request = request_digest(tuple(sorted(file_digests)), bundle_id)
+    for intent in room.ledger.entries(LedgerFilter(kind="intent", request=request)):
+        for entry in room.ledger.entries(LedgerFilter(kind="prediction", refers_to=intent.number)):
+            return entry
+    return None
 
 
 def register(room: Room, payload: Record, actor: Actor) -> Entry:
-    """Write down a data set, a training run, a bundle or an evaluation (see `audit.payloads`)."""
-    raise NotImplementedError
+    """Write down a data set, a training run, a bundle or an evaluation: one of the records in `REGISTRABLE`."""
+    for kind, record in REGISTRABLE.items():
+        if type(payload) is record:
+            return _append(room, kind, payload, actor)
+    names = ", ".join(record.__name__ for record in REGISTRABLE.values())
+    raise InputError(f"register: got {type(payload).__name__}, expected one of {names}")
+
+
+def find_registered(room: Room, payload: Record) -> Entry | None:
+    """Newest entry that registered exactly this, so that a second run need not register it again."""
+    for kind, record in REGISTRABLE.items():
+        if type(payload) is record:
+            plain = canonical_bytes(payload.model_dump(mode="json"))
+            same = (e for e in room.ledger.entries(LedgerFilter(kind=kind)) if canonical_bytes(e.payload) == plain)
+            return next(same, None)
+    return None
 
 
 def review(room: Room, number: int, opinion: Opinion, actor: Actor) -> Entry:
-    """Sign a verdict on a prediction; a verdict of disagree needs a reason, else InputError."""
-    raise NotImplementedError
+    """Sign an opinion on a prediction; InputError when it blames a prototype that the prediction does not hold."""
+    _, record = prediction(room, number)
+    unknown = set(opinion.misleading) - {match.prototype_id for match in record.matches}
+    if unknown:
+        raise InputError(f"review: got prototypes that entry {number} does not hold: {', '.join(sorted(unknown))}")
+    meaning = MEANINGS[opinion.verdict]
+    signed = Review(entry=number, exam_id=record.exam_id, meaning=meaning, **opinion.model_dump())
+    return _append(room, "review", signed, actor)
 
 
 def exam_opened(room: Room, number: int, actor: Actor) -> Entry:
     """Write down that somebody opened a prediction."""
-    raise NotImplementedError
+    _, record = prediction(room, number)
+    return _append(room, "exam opened", ExamOpened(entry=number, exam_id=record.exam_id), actor)
 
 
 def report_exported(room: Room, number: int, pdf_digest: str, actor: Actor) -> Entry:
     """Write down that a report of a prediction left the room, with the digest of its bytes."""
-    raise NotImplementedError
+    entry = room.ledger.entry(number)
+    if entry.kind not in RESULT_KINDS:
+        raise EntryNotFound(f"entry {number}: is of kind {entry.kind}, expected {', '.join(RESULT_KINDS)}")
+    exported = ReportExported(entry=number, exam_id=entry.exam_id, pdf_digest=pdf_digest)
+    return _append(room, "report exported", exported, actor)
 
 
-def verify_room(room: Room) -> Verification:
-    """Verify the ledger and its evidence against the room's own public key and remembered head."""
-    raise NotImplementedError
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces; UnreadableImage when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as err:
+        raise UnreadableImage(f"file: cannot be read ({err.strerror})") from err
+
+
+def request_digest(files: Sequence[str], bundle_id: str) -> str:
+    """One digest for `these files by that bundle`, by which a prediction is found again."""
+    return hashlib.sha256(canonical_bytes({"bundle_id": bundle_id, "files": sorted(files)})).hexdigest()
+
+
+def _keep_pictures(room: Room, scored: Scored, scorer: BundleScorer) -> None:
+    """Store every picture the prediction names; EvidenceMissing where one is not handed over as it is named."""
+    if scored.prediction.bundle_id != scorer.bundle_id:
+        raise BundleError("prediction: got another bundle than the intent names")
+    for digest in scored.prediction.pictures():
+        if digest not in scored.pictures:
+            raise EvidenceMissing(f"evidence {digest[:12]}…: named by the prediction and not handed over")
+        if hashlib.sha256(scored.pictures[digest]).hexdigest() != digest:
+            raise EvidenceMissing(f"evidence {digest[:12]}…: its bytes do not hash to its name")
+        room.evidence.put(scored.pictures[digest])
+
+
+def _failure(intent: int | None, scorer: BundleScorer, err: Exception) -> Failure:
+    """Only medproto's own sentences are kept: a foreign one may quote a patient's data."""
+    sentence = str(err) if isinstance(err, MedprotoError) else None
+    return Failure(intent=intent, bundle_id=scorer.bundle_id, error=type(err).__name__, sentence=sentence)
+
+
+def _append(room: Room, kind: EntryKind, payload: Record, actor: Actor) -> Entry:
+    draft = EntryDraft(kind, payload.model_dump(mode="json"), actor.name, actor.role)
+    return room.ledger.append([draft])[0]

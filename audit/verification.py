@@ -1,42 +1,41 @@
-"""stub"""
+"""Verification: what a ledger still proves, entry by entry, in one pass and constant memory.
+
+A verification establishes these guarantees, and says of each whether it holds, is broken or was not checked:
+
+1. Numbers run from 1 to the size that the last signed checkpoint names, without a gap.
+2. Every body is canonical, and hashes to the leaf stored beside it.
+3. Every body names the leaf of the entry before it.
+4. Every other column repeats its body.
+5. Every checkpoint is signed by the given key, its root is that of the entries, and the last one covers them all.
+6. Every result answers an intent that was committed before it.
+7. Every picture that a prediction names is in the evidence store, unaltered.
+8. The entries extend every anchor kept elsewhere.
+9. The entries extend the head that this verifier remembers.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from audit.findings import GUARANTEES, Fault, Guarantee, Knowledge, KnownHead, Verification
+from audit.ledger import Ledger
+from audit.walk import Walk
+
+__all__ = ["Fault", "Guarantee", "Knowledge", "KnownHead", "Verification", "verify"]
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong: which guarantee it breaks, in which entry, in one sentence that names the entry."""
-
-    guarantee: int
-    entry: int | None
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Guarantee:
-    """One numbered guarantee and whether it holds."""
-
-    number: int
-    sentence: str
-    status: Literal["holds", "broken", "not checked"]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Result of a verification: what holds, what does not, what is to be noticed, and what it cannot see."""
-
-    size: int
-    root: str
-    checkpoints: int
-    guarantees: tuple[Guarantee, ...]
-    faults: tuple[Fault, ...]
-    notices: tuple[str, ...]
-    blind_spots: tuple[str, ...]
-
-    @property
-    def verified(self) -> bool:
-        """Whether no fault was found."""
-        return not self.faults
+def verify(ledger: Ledger, knowledge: Knowledge) -> Verification:
+    """Read the whole ledger once and check every guarantee that this knowledge allows."""
+    walk = Walk(knowledge)
+    walk.run(ledger.engine)
+    broken = {fault.guarantee for fault in walk.faults}
+    return Verification(
+        size=walk.last,
+        head=walk.head,
+        checkpoints=walk.checkpoints,
+        guarantees=tuple(
+            Guarantee(n, sentence, "broken" if n in broken else "holds" if knowledge.checks(n) else "not checked")
+            for n, sentence in GUARANTEES.items()
+        ),
+        faults=tuple(walk.faults),
+        notices=tuple(walk.all_notices()),
+        blind_spots=knowledge.blind_spots(),
+    )

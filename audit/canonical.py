@@ -1,0 +1,85 @@
+"""Canonical JSON: one spelling for each value, so that the bytes that are stored are the bytes that are hashed.
+
+In the manner of RFC 8785: keys sorted, no white space, UTF-8, its escapes for strings, no NaN or infinity. It departs
+from it twice, so that every value comes back as it went in: whole numbers keep all their digits, and a float is
+written as Python's shortest text that reads back the same (`1.0`, `1e-07`), never as a whole number. Minus zero is
+written as `0.0`: two spellings of equal numbers would be two hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from medproto.errors import AuditError
+
+
+def canonical_bytes(value: object) -> bytes:
+    """Canonical JSON of a value made of objects with text keys, sequences, text, numbers, booleans and None.
+
+    Raises:
+        AuditError: a value has no canonical form; the message names its place, never its content.
+    """
+    try:
+        return _dumps(_plain(value, "$"))
+    except UnicodeEncodeError as err:
+        raise AuditError("canonical JSON: got a lone surrogate in a text, expected Unicode characters") from err
+    except RecursionError as err:
+        raise AuditError("canonical JSON: got a value that is nested too deeply") from err
+
+
+def parse(data: bytes) -> Any:
+    """Read canonical JSON; anything that is not exactly what `canonical_bytes` writes is an AuditError."""
+    try:
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        same = _dumps(value) == data
+    except (ValueError, RecursionError) as err:
+        # ValueError is also UnicodeDecodeError, JSONDecodeError and a number of too many digits.
+        raise AuditError("canonical JSON: got bytes that are not JSON in UTF-8") from err
+    if not same:
+        raise AuditError("canonical JSON: got another spelling of the value, expected the canonical one")
+    return value
+
+
+def _dumps(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return text.encode("utf-8")
+
+
+def _plain(value: object, place: str) -> object:
+    """The value in plain types; json.dumps alone would turn number keys into text and let duplicates through."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise AuditError(f"canonical JSON: got a number that is not finite at {place}")
+        return float(value) + 0.0  # -0.0 + 0.0 is 0.0
+    if isinstance(value, Mapping):
+        return {_key(key, place): _plain(item, f"{place}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{place}[{i}]") for i, item in enumerate(value)]
+    raise AuditError(f"canonical JSON: got {type(value).__name__} at {place}, expected plain values")
+
+
+def _key(key: object, place: str) -> str:
+    if not isinstance(key, str):
+        raise AuditError(f"canonical JSON: got a key of type {type(key).__name__} at {place}, expected text")
+    if any(ord(character) > 0xFFFF for character in key):
+        # Above U+FFFF the order of code points and of UTF-16 units (RFC 8785) differ: refused rather than chosen.
+        raise AuditError(f"canonical JSON: got a key with a character above U+FFFF at {place}")
+    return key
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or (value == 0 and text.startswith("-")):
+        raise ValueError("not a finite number in its one spelling")
+    return value

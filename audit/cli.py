@@ -1,0 +1,193 @@
+"""`medproto audit`: verify, list, show, trace, key, init. Exit 0 verified, 1 tampered, 2 cannot be checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from audit import service
+from audit.entries import format_time
+from audit.findings import Verification
+from audit.ledger import LedgerFilter
+from audit.room import Room, open_room, verify_room
+from audit.signing import PublicKey
+from audit.trace import Trace, TracedPrototype, trace_entry, trace_prototype
+from medproto.errors import LedgerTampered, MedprotoError
+
+app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, read it, trace a decision to training patches.")
+
+Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database URL, where it is not in the home."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HOME = Path("medproto-home")
+
+_Params = ParamSpec("_Params")
+_MARKS = {"holds": "[green]holds[/]", "broken": "[red]BROKEN[/]", "not checked": "[yellow]not checked[/]"}
+
+
+def _one_line(command: Callable[_Params, None]) -> Callable[_Params, None]:
+    """Errors become one line on standard error: exit 1 for a tampered ledger, 2 for all else."""
+
+    @functools.wraps(command)
+    def run(*args: _Params.args, **kwargs: _Params.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except MedprotoError as err:
+            Console(stderr=True, soft_wrap=True, highlight=False).print(escape(str(err)))
+            raise typer.Exit(1 if isinstance(err, LedgerTampered) else 2) from err
+
+    return run
+
+
+@app.command()
+@_one_line
+def verify(
+    home: Home = HOME,
+    ledger: Url = None,
+    anchors: Annotated[list[Path] | None, typer.Option(help="File of checkpoints kept elsewhere.")] = None,
+    public_key: Annotated[list[str] | None, typer.Option(help="Public key obtained elsewhere.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the whole ledger and its evidence: exit 0 verified, 1 tampered, 2 cannot be checked."""
+    keys = [PublicKey.from_vkey(vkey) for vkey in public_key or ()]
+    with open_room(home, ledger) as room:
+        result = verify_room(room, anchors or (), keys)
+    if as_json:
+        _out().print_json(json.dumps(dataclasses.asdict(result) | {"verified": result.verified}))
+    else:
+        _print_verification(result)
+    raise typer.Exit(0 if result.verified else 1)
+
+
+@app.command("list")
+@_one_line
+def list_entries(
+    home: Home = HOME,
+    ledger: Url = None,
+    kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
+    search: Annotated[str, typer.Option(help="Text in kind, actor, role or exam.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+) -> None:
+    """List entries, newest first."""
+    with open_room(home, ledger) as room:
+        page = service.ledger_page(room, LedgerFilter(kind=kind, search=search), limit=limit)
+    table = Table("entry", "time", "kind", "actor", "role", "about", title=f"{page.total} entries match")
+    for entry in page.entries:
+        about = entry.exam_id or (f"entry {entry.refers_to}" if entry.refers_to else "")
+        cells = (str(entry.number), format_time(entry.time), entry.kind, entry.actor, entry.role, about)
+        table.add_row(*map(escape, cells))
+    _out().print(table)
+
+
+@app.command()
+@_one_line
+def show(number: Annotated[int, typer.Argument(metavar="ENTRY", min=1)], home: Home = HOME, ledger: Url = None) -> None:
+    """Show one entry: its body, its leaf and the checkpoint that covers it."""
+    with open_room(home, ledger) as room:
+        entry, checkpoint = room.ledger.entry(number), service.checkpoint_of(room, number)
+    out = _out()
+    out.print_json(entry.body.decode("utf-8"))
+    out.print(f"leaf {entry.leaf}\ncheckpoint")
+    out.print(escape(checkpoint.note), end="")
+
+
+@app.command()
+@_one_line
+def trace(
+    number: Annotated[int | None, typer.Argument(metavar="ENTRY", min=1)] = None,
+    prototype: Annotated[str | None, typer.Option(help="List the decisions this prototype took part in.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Training manifest, if not where it was registered.")] = None,
+    home: Home = HOME,
+    ledger: Url = None,
+) -> None:
+    """Trace a decision to its training patches, or a prototype to the decisions it drove."""
+    if (number is None) == (prototype is None):
+        raise typer.BadParameter("give either ENTRY or --prototype ID")
+    with open_room(home, ledger) as room:
+        if number is not None:
+            _print_trace(trace_entry(room, number, manifest))
+        elif prototype is not None:
+            _print_driven(room, prototype)
+
+
+@app.command()
+@_one_line
+def key(home: Home = HOME, ledger: Url = None) -> None:
+    """Print the public key: keep it elsewhere, and give it to whoever is to verify."""
+    with open_room(home, ledger) as room:
+        _out().print(escape(room.public_key.vkey))
+
+
+@app.command()
+@_one_line
+def init(home: Home = HOME, ledger: Url = None) -> None:
+    """Create home, key and ledger, or find them there already."""
+    with open_room(home, ledger, create=True) as room:
+        _out().print(f"{escape(str(home))}: a ledger of {room.ledger.count()} entries; its public key is")
+        _out().print(escape(room.public_key.vkey))
+
+
+def _out() -> Console:
+    return Console(soft_wrap=True, highlight=False)
+
+
+def _print_verification(result: Verification) -> None:
+    out = _out()
+    for guarantee in result.guarantees:
+        out.print(f"{guarantee.number}. {_MARKS[guarantee.status]}: {escape(guarantee.sentence)}")
+    for fault in result.faults:
+        out.print(f"[red]{escape(fault.sentence)}[/]")
+    for notice in result.notices:
+        out.print(f"[yellow]notice:[/] {escape(notice)}")
+    for spot in result.blind_spots:
+        out.print(f"[dim]cannot see:[/] {escape(spot)}")
+    words = "[green]verified[/]" if result.verified else "[red]TAMPERED[/]"
+    out.print(f"{words}: {result.size} entries, {result.checkpoints} checkpoints, root {result.root or 'unknown'}")
+
+
+def _print_trace(trace: Trace) -> None:
+    out, record = _out(), trace.prediction
+    out.print(
+        f"entry {trace.entry.number}: {record.exam_id}, {record.decision}, margin {record.margin:.4f} against "
+        f"{record.operating_point.margin:.4f}, bundle {escape(record.bundle_name)} ({record.bundle_id[:12]}…)"
+    )
+    behind = {"bundle": trace.bundle_entry, "training run": trace.training_entry, "data set": trace.dataset_entry}
+    out.print(", ".join(f"{name}: {f'entry {e.number}' if e else 'not registered'}" for name, e in behind.items()))
+    for traced in trace.prototypes:
+        out.print(escape(_prototype_text(traced)))
+    for notice in trace.notices:
+        out.print(f"[yellow]notice:[/] {escape(notice)}")
+
+
+def _prototype_text(traced: TracedPrototype) -> str:
+    match, source = traced.match, traced.match.source
+    box = f"rows {source.box.top:g}-{source.box.bottom:g}, columns {source.box.left:g}-{source.box.right:g}"
+    film = str(traced.film) if traced.film else traced.film_note
+    return (
+        f"  {match.prototype_id} ({match.prototype_class}): similarity {match.similarity:.4f} x weight "
+        f"{match.weight:.4f} = {match.contribution:+.4f}, seen in {traced.image_title}\n"
+        f"    training image {source.image_id}, {box}\n"
+        f"    patch {source.patch} ({'in the evidence store' if traced.patch_present else 'ABSENT OR ALTERED'})\n"
+        f"    film: {film}{f' (label {traced.row.label})' if traced.row else ''}"
+    )
+
+
+def _print_driven(room: Room, prototype: str) -> None:
+    table = Table("entry", "exam", "decision", "bundle", "margin", "contribution", "rank", "reviews", "misled")
+    for d in trace_prototype(room, prototype):
+        numbers = (f"{d.margin:.4f}", f"{d.contribution:+.4f}", str(d.rank))
+        cells = (str(d.number), d.exam_id, d.decision, d.bundle_name, *numbers, ", ".join(d.verdicts))
+        table.add_row(*map(escape, cells), "yes" if d.misled else "")
+    _out().print(table)

@@ -1,0 +1,128 @@
+"""The database behind the ledger: SQLite or PostgreSQL, opened so that a commit is durable and appends are serialised.
+
+1. A commit survives a power cut: SQLite in WAL mode with synchronous FULL; PostgreSQL by its own default.
+2. One writer at a time: BEGIN IMMEDIATE on SQLite, a transaction-wide advisory lock on PostgreSQL.
+3. A reader sees one state: a read transaction on SQLite (WAL), REPEATABLE READ on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from medproto.errors import LedgerUnavailable
+
+#: Newest revision in `audit/migrations`; a test holds the two together.
+REVISION = "0001"
+#: Triggers that keep entries and checkpoints append-only, by dialect.
+TRIGGERS = {
+    "sqlite": frozenset(f"{t}_no_{what}" for t in ("entry", "checkpoint") for what in ("update", "delete", "replace")),
+    "postgresql": frozenset({"entry_append_only", "checkpoint_append_only"}),
+}
+_LOCK = 0x6D656470726F746F  # "medproto": the advisory lock of the append
+_BUSY_SECONDS = 60
+
+
+def read_url(where: str | Path) -> URL:
+    """Database URL of a path or URL; LedgerUnavailable for any database but SQLite and PostgreSQL."""
+    if isinstance(where, Path):
+        return URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except ArgumentError as err:
+        raise LedgerUnavailable("ledger: expected a URL such as postgresql://user@host/medproto") from err
+    if url.get_backend_name() == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+        return url.set(drivername="sqlite")
+    raise LedgerUnavailable(f"ledger: got a URL for {url.get_backend_name()}, expected an SQLite file or PostgreSQL")
+
+
+def open_engine(url: URL) -> Engine:
+    """Engine for this database; connects to nothing yet."""
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _on_sqlite_connect)
+    event.listen(engine, "begin", _on_sqlite_begin)
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that holds the append lock; commits at the end, or rolls back on any exception."""
+    with _translated(), engine.connect().execution_options(medproto_write=True) as conn, conn.begin():
+        if engine.dialect.name == "postgresql":
+            conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        yield conn
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A read-only view of one state of the database."""
+    options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with _translated(), engine.connect().execution_options(**options) as conn, conn.begin():
+        yield conn
+
+
+def revision_of(conn: Connection) -> str | None:
+    """Schema revision of the database, None when it holds no ledger."""
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    return conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def upgrade(conn: Connection) -> None:
+    """Bring the schema to `REVISION`, inside the caller's transaction."""
+    # Alembic takes a quarter of a second to import, and almost every start finds the schema as it should be.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
+
+
+def missing_triggers(conn: Connection) -> list[str]:
+    """Append-only triggers that somebody has taken away."""
+    query = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'",
+    }[conn.dialect.name]
+    return sorted(TRIGGERS[conn.dialect.name] - set(conn.execute(text(query)).scalars()))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Foreign exceptions become the domain's, once, here; the driver's words may hold values and stay out."""
+    try:
+        yield
+    except SQLAlchemyError as err:
+        cause = err.orig if isinstance(err, DBAPIError) else err
+        raise LedgerUnavailable(f"ledger: the database refused or cannot be reached ({type(cause).__name__})") from err
+
+
+def _on_sqlite_connect(connection: SqliteConnection, _record: object) -> None:
+    # The driver must not begin transactions by itself: `_on_sqlite_begin` does.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    # A text that somebody made invalid must be read and named, not end the verification.
+    connection.text_factory = _lenient
+
+
+def _on_sqlite_begin(conn: Connection) -> None:
+    immediate = conn.get_execution_options().get("medproto_write", False)
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _lenient(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,102 @@
+"""Pictures and maps under their own SHA-256: what an entry names can be fetched, and cannot be replaced unseen."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from medproto.errors import EvidenceMissing
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class EvidenceStore:
+    """A directory of files `ab/abcd…`, each named by the SHA-256 of its bytes."""
+
+    root: Path
+
+    def path(self, digest: str) -> Path:
+        """Where the bytes of this digest lie, or would lie."""
+        if not _DIGEST.fullmatch(digest):
+            raise EvidenceMissing("evidence: expected a SHA-256 digest of 64 hex digits")
+        return self.root / digest[:2] / digest
+
+    def put(self, data: bytes) -> str:
+        """Keep these bytes durably and return their digest; bytes that are there already are not written again."""
+        digest = hashlib.sha256(data).hexdigest()
+        if self.check(digest):
+            return digest
+        path = self.path(digest)
+        try:
+            if not path.parent.is_dir():
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_directory(self.root)
+            self._write(path, data)
+        except OSError as err:
+            raise EvidenceMissing(f"evidence {digest[:12]}…: cannot be written ({err.strerror})") from err
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of this digest; EvidenceMissing when they are absent or altered."""
+        try:
+            data = self.path(digest).read_bytes()
+        except OSError as err:
+            raise EvidenceMissing(f"evidence {digest[:12]}…: absent") from err
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise EvidenceMissing(f"evidence {digest[:12]}…: altered since it was stored")
+        return data
+
+    def check(self, digest: str) -> bool:
+        """Whether the bytes of this digest are here and unaltered."""
+        try:
+            self.get(digest)
+        except EvidenceMissing:
+            return False
+        return True
+
+    def present(self, digest: str) -> bool:
+        """Whether a file of this name is here; `altered` says which of those are not what they are named."""
+        return self.path(digest).is_file()
+
+    def altered(self) -> Iterator[str]:
+        """Names of all files here whose bytes do not hash to their name; each file is read once, in pieces."""
+        for path in sorted(self.root.glob("??/*")):
+            if _DIGEST.fullmatch(path.name) and not _hashes_to(path):
+                yield path.name
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write beside, sync, rename: a reader sees the whole file or none, after a power cut too."""
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename or a new file in this directory survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _hashes_to(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == path.name
+    except OSError:
+        return False

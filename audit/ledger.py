@@ -1,0 +1,219 @@
+"""The ledger: append, read, and nothing else; there is no update and no delete.
+
+`append` guarantees:
+
+1. Appends are serialised, and numbers run from 1 without a gap.
+2. The stored bytes are the hashed bytes, and each body names the leaf before it.
+3. Entries and the signed checkpoint over them are committed together, or not at all.
+4. It signs over no head that its own key has not signed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select
+
+from audit.database import REVISION, open_engine, read_url, reading, revision_of, upgrade, writing
+from audit.entries import NO_LEAF, Entry, EntryDraft, decode, derive, encode, format_time
+from audit.merkle import Frontier
+from audit.models import CheckpointRow, EntryRow
+from audit.signing import Checkpoint, PublicKey, Signer, verify_note
+from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerTampered, LedgerUnavailable
+
+_Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
+_CREATE_HINT = "create one by scoring an exam or with `medproto audit init`"
+
+
+@dataclass(frozen=True)
+class LedgerFilter:
+    """Which entries to list: of one kind, about one exam, answering one entry, or with a text in their columns."""
+
+    kind: str | None = None
+    exam_id: str | None = None
+    refers_to: int | None = None
+    request: str | None = None
+    search: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the ledger ends: its last checkpoint, the frontier there, and the last entry's leaf."""
+
+    checkpoint: Checkpoint
+    frontier: Frontier
+    leaf: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """An open ledger. Without a signer it can be read and verified, not appended to."""
+
+    engine: Engine
+    signer: Signer | None
+    anchors: Path | None = None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def append(self, drafts: Sequence[EntryDraft]) -> list[Entry]:
+        """Write these entries in one durable commit that ends in a signed checkpoint, and return them."""
+        signer = self._signer()
+        if not drafts:
+            raise AuditError("append: got no entry, expected at least one")
+        with writing(self.engine) as conn:
+            head = _head(conn, [signer.public])
+            entries, checkpoint = _write(conn, drafts, head, self)
+        self._anchor(checkpoint)
+        return entries
+
+    def entry(self, number: int) -> Entry:
+        """The entry of that number; EntryNotFound, or LedgerTampered when it is not what was written."""
+        with reading(self.engine) as conn:
+            row = conn.execute(_entries().where(EntryRow.number == number)).one_or_none()
+        if row is None:
+            raise EntryNotFound(f"entry {number}: there is none of that number")
+        return _read(row)
+
+    def entries(self, which: LedgerFilter | None = None, offset: int = 0, limit: int | None = None) -> list[Entry]:
+        """The entries that match, newest first."""
+        query = _matching(_entries(), which).order_by(EntryRow.number.desc()).offset(offset)
+        with reading(self.engine) as conn:
+            rows = conn.execute(query if limit is None else query.limit(limit)).all()
+        return [_read(row) for row in rows]
+
+    def count(self, which: LedgerFilter | None = None) -> int:
+        """How many entries match."""
+        with reading(self.engine) as conn:
+            return conn.execute(_matching(select(func.count()).select_from(EntryRow), which)).scalar_one()
+
+    def checkpoint(self, number: int) -> Checkpoint:
+        """The checkpoint of the commit that wrote entry `number`; EntryNotFound where none covers it."""
+        query = select(CheckpointRow.note).where(CheckpointRow.size >= number).order_by(CheckpointRow.size).limit(1)
+        with reading(self.engine) as conn:
+            note = conn.execute(query).scalar()
+        if note is None or number < 1:
+            raise EntryNotFound(f"entry {number}: no checkpoint covers it")
+        return Checkpoint.from_note(note)
+
+    def leaves(self, size: int) -> list[bytes]:
+        """Leaf hashes of the first `size` entries, as stored: what inclusion and consistency proofs are made from."""
+        query = select(EntryRow.leaf).where(EntryRow.number <= size).order_by(EntryRow.number)
+        with reading(self.engine) as conn:
+            return [bytes.fromhex(leaf) for leaf in conn.execute(query).scalars()]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    def _signer(self) -> Signer:
+        if self.signer is None:
+            raise KeyProblem("signing key: this ledger was opened without one, and can only be read")
+        return self.signer
+
+    def _anchor(self, checkpoint: Checkpoint) -> None:
+        """Append the checkpoint to the anchors file: after the commit, so that it never promises what is not there."""
+        if self.anchors is None:
+            return
+        try:
+            with self.anchors.open("a", encoding="utf-8") as file:
+                file.write(checkpoint.note + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as err:
+            raise AuditError(f"anchors: the entry is written, but cannot append to {self.anchors.name}") from err
+
+
+def create_ledger(where: str | Path, signer: Signer, payload: dict[str, Any], anchors: Path | None = None) -> Ledger:
+    """Make an empty database a ledger: schema and entry 1, which names its public key, in one commit.
+
+    A database that already holds a ledger is opened as it is, so that creating twice loses nothing.
+    """
+    ledger = Ledger(open_engine(read_url(where)), signer, anchors)
+    with writing(ledger.engine) as conn:
+        if revision_of(conn) is None:
+            upgrade(conn)
+            created = EntryDraft("ledger created", payload | {"public_key": signer.public.vkey}, "medproto", "system")
+            _write(conn, [created], None, ledger)
+    return ledger
+
+
+def open_ledger(where: str | Path, signer: Signer | None, anchors: Path | None = None) -> Ledger:
+    """Open a ledger that exists; LedgerUnavailable when there is none, or one that a newer medproto wrote."""
+    url = read_url(where)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise LedgerUnavailable(f"ledger: there is none here; {_CREATE_HINT}")
+    ledger = Ledger(open_engine(url), signer, anchors)
+    with reading(ledger.engine) as conn:
+        revision = revision_of(conn)
+    if revision is None:
+        raise LedgerUnavailable(f"ledger: the database holds none; {_CREATE_HINT}")
+    if revision != REVISION:
+        raise LedgerUnavailable(f"ledger: got schema {revision}, expected {REVISION}: another medproto wrote it")
+    return ledger
+
+
+def _head(conn: Connection, keys: Sequence[PublicKey]) -> Head:
+    """Where the ledger ends, if what the database shows is what this key signed; LedgerTampered otherwise."""
+    stored = conn.execute(
+        select(CheckpointRow.note, CheckpointRow.frontier).order_by(CheckpointRow.size.desc()).limit(1)
+    ).one_or_none()
+    row = conn.execute(_entries().order_by(EntryRow.number.desc()).limit(1)).one_or_none()
+    if stored is None or row is None:
+        raise LedgerTampered(["The ledger was emptied: it holds no entry or no checkpoint."])
+    checkpoint, last = verify_note(stored.note, keys), _read(row)
+    frontier = Frontier.from_bytes(checkpoint.size, stored.frontier)
+    if frontier.root().hex() != checkpoint.root or last.number != checkpoint.size:
+        raise LedgerTampered([f"entry {last.number}: the last signed checkpoint does not end there."])
+    return Head(checkpoint, frontier, last.leaf)
+
+
+def _write(
+    conn: Connection, drafts: Sequence[EntryDraft], head: Head | None, ledger: Ledger
+) -> tuple[list[Entry], Checkpoint]:
+    """Insert entries and their checkpoint after this head (None: at the very beginning), under the append lock."""
+    frontier = Frontier() if head is None else head.frontier
+    previous = NO_LEAF if head is None else head.leaf
+    entries: list[Entry] = []
+    for draft in drafts:
+        entry = decode(encode(draft, frontier.size + 1, previous, format_time(ledger.clock())))
+        frontier.append(bytes.fromhex(entry.leaf))
+        previous = entry.leaf
+        entries.append(entry)
+    columns = [asdict(derive(entry)) for entry in entries]
+    rows = [{"number": e.number, "body": e.body, "leaf": e.leaf, **c} for e, c in zip(entries, columns, strict=True)]
+    conn.execute(insert(EntryRow), rows)
+    checkpoint = ledger._signer().sign(frontier.size, frontier.root())
+    stored = {"size": checkpoint.size, "note": checkpoint.note, "frontier": frontier.to_bytes()}
+    conn.execute(insert(CheckpointRow), [stored])
+    return entries, checkpoint
+
+
+def _entries() -> Select[int, bytes, str]:
+    return select(EntryRow.number, EntryRow.body, EntryRow.leaf)
+
+
+def _read(row: Row[int, bytes, str]) -> Entry:
+    """The entry of a row whose number, body and leaf fit each other; LedgerTampered otherwise."""
+    try:
+        entry = decode(row.body)
+    except AuditError as err:
+        raise LedgerTampered([f"entry {row.number}: its body was altered ({err})."]) from err
+    if entry.leaf != row.leaf or entry.number != row.number:
+        raise LedgerTampered([f"entry {row.number}: its body is not the one that was written."])
+    return entry
+
+
+def _matching(query: _Query, which: LedgerFilter | None) -> _Query:
+    which = which or LedgerFilter()
+    for column in ("kind", "exam_id", "refers_to", "request"):
+        value = getattr(which, column)
+        if value is not None:
+            query = query.where(getattr(EntryRow, column) == value)
+    if which.search:
+        columns = (EntryRow.kind, EntryRow.actor, EntryRow.role, EntryRow.exam_id)
+        query = query.where(or_(*(column.icontains(which.search, autoescape=True) for column in columns)))
+    return query

@@ -1,0 +1,236 @@
+"""The one pass of a verification over entries and checkpoints; the numbers are those of `audit.verification`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from audit.database import missing_triggers, reading
+from audit.entries import NO_LEAF, RESULT_KINDS, Entry, decode, derive, format_time
+from audit.findings import MAX_FAULTS, Fault, Knowledge, KnownHead
+from audit.merkle import Frontier
+from audit.signing import Checkpoint, verify_note
+from medproto.errors import AuditError
+
+_PIECE = 500
+# Typeless on purpose: what was altered must arrive as it is, not fail in a conversion.
+_ENTRIES = text(
+    "SELECT number, body, leaf, kind, time, actor, role, exam_id, refers_to, request FROM entry ORDER BY number"
+)
+_CHECKPOINTS = text("SELECT size, note, frontier FROM checkpoint ORDER BY size")
+
+
+class Walk:
+    """State of the pass: what is expected next, and what was found. Use: `Walk(knowledge).run(engine)`."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
+        self.faults: list[Fault] = []
+        self.notices: list[str] = []
+        self.last = 0
+        self.checkpoints = 0
+        self.head: Checkpoint | None = None
+        #: Leaf and tree so far; None where a fault left them unknown, until a signed checkpoint gives them back.
+        self._previous: str | None = NO_LEAF
+        self._tree: Frontier | None = Frontier()
+        self._covered = 0
+        self._promised: Checkpoint | None = None
+        self._ahead: Frontier | None = None
+        self._faulty: set[int] = set()
+        self._overflow = 0
+        self._time = ""
+        self._intents: set[int] = set()
+        self._altered: frozenset[str] = frozenset()
+        self._heads: dict[int, list[KnownHead]] = defaultdict(list)
+        for head in knowledge.heads:
+            self._heads[head.checkpoint.size].append(head)
+
+    def run(self, engine: Engine) -> None:
+        """Walk over everything once, in one view of the database."""
+        with reading(engine) as conn:
+            checkpoints = _stream(conn, _CHECKPOINTS)
+            pending = next(checkpoints, None)
+            # The view is fixed by the first query; a file that an entry of it names was written before.
+            if self.knowledge.evidence is not None:
+                self._altered = frozenset(self.knowledge.evidence.altered())
+            for row in _stream(conn, _ENTRIES):
+                while pending is not None and pending.size < row.number:
+                    self._checkpoint(pending)
+                    pending = next(checkpoints, None)
+                self._entry(row)
+            while pending is not None:
+                self._checkpoint(pending)
+                pending = next(checkpoints, None)
+            self.notices += [f"The trigger {t} is gone: the database refuses less." for t in missing_triggers(conn)]
+        self._end()
+
+    def all_notices(self) -> Iterator[str]:
+        """What is to be noticed but no fault; intents that nothing answered come last."""
+        yield from self.notices
+        for number in sorted(self._intents):
+            yield f"entry {number}: an intent without a result; the scoring was cut short and nothing was shown."
+
+    def _entry(self, row: Row[Any]) -> None:
+        number = row.number
+        if number != self.last + 1:
+            self._gap(self.last + 1, number - 1)
+        self.last = max(self.last, number)
+        entry = self._read(row)
+        if entry is None:
+            self._previous = self._tree = None
+            return
+        if self._previous is not None and entry.previous != self._previous:
+            self._broken_chain(number)
+        self._previous = entry.leaf
+        if self._tree is not None:
+            self._tree.append(bytes.fromhex(entry.leaf))
+            self._known_heads(number)
+        self._columns(row, entry)
+        self._meaning(entry)
+
+    def _read(self, row: Row[Any]) -> Entry | None:
+        """Guarantees 1 and 2 for one row; None when its body proves nothing about the entry."""
+        number = row.number
+        try:
+            if not isinstance(row.body, bytes):
+                raise AuditError("it is no longer stored as bytes")
+            entry = decode(row.body)
+        except AuditError as err:
+            self._fault(2, number, f"entry {number}: its body was altered: {err}.")
+            return None
+        if entry.leaf != row.leaf:
+            self._fault(2, number, f"entry {number}: its body does not hash to its leaf.")
+            return None
+        if entry.number != number:
+            self._fault(1, number, f"entry {number}: its body says it is entry {entry.number}.")
+            return None
+        return entry
+
+    def _gap(self, first: int, last: int) -> None:
+        if last < first:
+            self._fault(1, last + 1, f"entry {last + 1}: got this number, expected numbers from 1.")
+        else:
+            self._fault(1, first, f"{_span(first, last)}: missing.")
+        self._previous = self._tree = None
+        if self._ahead is not None and self._ahead.size == last:
+            # Signed just before the entry after the gap: from here on the tree is known again.
+            self._tree, self._covered = self._ahead, last
+
+    def _broken_chain(self, number: int) -> None:
+        """Guarantee 3. A checkpoint that held up to the entry before clears that one."""
+        culprit = number if self._covered == number - 1 else number - 1
+        words = f"entry {number} names another leaf before it than entry {number - 1} has"
+        self._fault(3, culprit, f"entry {culprit}: altered after it was written: {words}.")
+
+    def _columns(self, row: Row[Any], entry: Entry) -> None:
+        """Guarantee 4."""
+        for column, value in asdict(derive(entry)).items():
+            if getattr(row, column) != value or type(getattr(row, column)) is not type(value):
+                self._fault(4, entry.number, f"entry {entry.number}: its column {column} differs from its body.")
+
+    def _meaning(self, entry: Entry) -> None:
+        """Guarantees 6 and 7, and what is to be noticed."""
+        time = format_time(entry.time)
+        if time < self._time and len(self.notices) < MAX_FAULTS:
+            self.notices.append(f"entry {entry.number}: dated before the entry before it; the clock was set back.")
+        self._time = time
+        if entry.kind == "intent":
+            self._intents.add(entry.number)
+        elif entry.kind in RESULT_KINDS and entry.refers_to is not None:
+            self._answer(entry.number, entry.refers_to)
+        if entry.kind == "prediction" and self.knowledge.evidence is not None:
+            for digest in sorted(named_pictures(entry.payload)):
+                if digest in self._altered:
+                    self._fault(7, entry.number, f"entry {entry.number}: its picture {digest[:12]}… was altered.")
+                elif not self.knowledge.evidence.present(digest):
+                    self._fault(7, entry.number, f"entry {entry.number}: its picture {digest[:12]}… is absent.")
+
+    def _answer(self, number: int, intent: int) -> None:
+        if intent in self._intents:
+            self._intents.discard(intent)
+        elif intent not in self._faulty:
+            self._fault(6, number, f"entry {number}: answers entry {intent}, which is no open intent.")
+
+    def _checkpoint(self, row: Row[Any]) -> None:
+        """Guarantee 5 for one checkpoint row; gives back the tree where a fault had lost it."""
+        self.checkpoints += 1
+        try:
+            if not isinstance(row.note, str) or not isinstance(row.frontier, bytes):
+                raise AuditError("it is no longer stored as text and bytes")
+            signed = verify_note(row.note, self.knowledge.keys)
+            frontier = Frontier.from_bytes(signed.size, row.frontier)
+            if signed.size != row.size or frontier.root().hex() != signed.root:
+                raise AuditError("its columns differ from what was signed")
+        except AuditError as err:
+            self._fault(5, row.size, f"entry {row.size}: the checkpoint over it was altered: {err}.")
+            return
+        self._promised = signed
+        if signed.size > self.last:
+            self._ahead = frontier
+            return
+        if self._tree is not None and self._tree.size == signed.size:
+            if self._tree.root().hex() == signed.root:
+                self.head, self._covered = signed, signed.size
+                return
+            self._unlike_signed(signed.size)
+            self._previous = None
+        self._tree, self._covered = frontier, signed.size
+
+    def _unlike_signed(self, size: int) -> None:
+        first = self._covered + 1
+        if not any(first <= entry <= size for entry in self._faulty):
+            self._fault(5, first, f"{_span(first, size)}: altered: the signed checkpoint covers other bytes.")
+
+    def _known_heads(self, size: int) -> None:
+        """Guarantees 8 and 9, when the tree has just reached the size of a known head."""
+        for head in self._heads.pop(size, ()):
+            if self._tree is not None and self._tree.root().hex() != head.checkpoint.root:
+                words = f"the entries up to here are not those that {head.source} covers"
+                self._fault(head.guarantee, size, f"entry {size}: {words}.")
+
+    def _end(self) -> None:
+        promised = self._promised.size if self._promised else 0
+        if self.last == 0 and promised == 0:
+            self._fault(1, 1, "entry 1: missing: the ledger is empty.")
+        if promised > self.last:
+            missing = _span(self.last + 1, promised)
+            self._fault(1, self.last + 1, f"{missing}: missing: a signed checkpoint covers {promised} entries.")
+        elif promised < self.last:
+            uncovered = _span(promised + 1, self.last)
+            self._fault(5, promised + 1, f"{uncovered}: not covered by a signed checkpoint.")
+        for size, heads in sorted(self._heads.items()):
+            for head in heads:
+                if size > self.last:
+                    words = f"missing: {head.source} covers {size} entries"
+                    self._fault(head.guarantee, self.last + 1, f"{_span(self.last + 1, size)}: {words}.")
+        if self._overflow:
+            self.faults.append(Fault(self.faults[-1].guarantee, None, f"And {self._overflow} faults more."))
+
+    def _fault(self, guarantee: int, entry: int, sentence: str) -> None:
+        if len(self.faults) >= MAX_FAULTS:
+            self._overflow += 1
+            return
+        self._faulty.add(entry)
+        self.faults.append(Fault(guarantee, entry, sentence))
+
+
+def named_pictures(payload: Any) -> set[str]:
+    """Digests of the pictures that a prediction's payload names, found without building the record."""
+    prediction = payload.get("prediction", {})
+    named = {image.get("preview") for image in prediction.get("images", ())}
+    for match in prediction.get("matches", ()):
+        named |= {match.get("patch"), match.get("overlay"), match.get("similarity_map")}
+        named.add(match.get("source", {}).get("patch"))
+    return {digest for digest in named if isinstance(digest, str)}
+
+
+def _stream(conn: Connection, query: Any) -> Iterator[Row[Any]]:
+    yield from conn.execute(query, execution_options={"yield_per": _PIECE})
+
+
+def _span(first: int, last: int) -> str:
+    return f"entry {first}" if first == last else f"entries {first} to {last}"
