@@ -72,6 +72,7 @@ def _wall_note(prediction: Prediction) -> Flowable:
         shown = "Boxes are numbered as the evidence that follows; colour is the likeness map that was scored."
     note = words(f"{shown} The scored region of each view, as stored, not mirrored.", SMALL_QUIET)
     note.keepWithNext = True
+    note.spaceAfter = 1 * mm
     return note
 
 
@@ -202,6 +203,7 @@ def _facts(prediction: Prediction) -> Flowable:
     facts = Table([cells], colWidths=_fact_widths(len(cells)))
     facts.setStyle(
         [
+            ("FONT", (0, 0), (-1, -1), BODY.fontName, 8),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
             ("RIGHTPADDING", (0, 0), (-1, -1), 3 * mm),
