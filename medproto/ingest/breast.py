@@ -24,8 +24,18 @@ WORKING_PX = 512
 BRIDGE = 0.02
 #: Exponent that spreads the dark end, where skin and film base part.
 SPREAD = 0.4
-#: Below this level there is no picture: padding beside a scanned film, or an unexposed detector.
+#: A picture whose spread values lie within this range shows nothing.
+FLAT = 1e-3
+#: Width of the rim of thin tissue that a first, coarse threshold can miss, as a share of the long side.
+RIM = 0.06
+#: Where skin begins between background and median tissue: above the noise, within these bounds; film edges glow below.
+SKIN = (0.055, 0.08)
+#: A background this bright, as a share of the tissue, is tissue too: the picture is a detail without background.
+FULL = 0.35
+#: At and below this level nothing was exposed: padding beside a film, or an unexposed detector.
 BLACK = 1.5 / 255
+#: Least share of the picture that is film base where there is any.
+FILM = 0.03
 #: At and above this level, in the working copy, is blank film carrier or a label, or a burnt-out spot in tissue.
 WHITE = 0.985
 
@@ -37,10 +47,12 @@ def breast_mask(pixels: NDArray[np.float32]) -> Mask:
         pixels: shape (rows, columns), in [0, 1], larger is brighter (MONOCHROME2 sense).
     """
     small = _working_copy(pixels)
-    tissue = _foreground(small)
-    body = _largest_body(tissue, small)
+    spread = np.power(small, SPREAD, dtype=np.float32)
+    level = _otsu(spread)
+    body = _largest_body(spread > level, small)
     if not body.any():
         return np.zeros(pixels.shape, dtype=np.bool_)
+    body = _grown_to_skin(body, small, spread <= level)
     rows, columns = pixels.shape
     picture = Image.fromarray(body.astype(np.uint8) * np.uint8(255))
     return np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR)) >= 128
@@ -50,9 +62,11 @@ def chest_wall_side(mask: Mask) -> Side:
     """Side of the stored picture where the chest wall lies: where the outline is straight along most rows.
 
     Args:
-        mask: shape (rows, columns), not empty.
+        mask: shape (rows, columns); `left` where it is empty.
     """
     filled = np.flatnonzero(mask.any(axis=1))
+    if filled.size == 0:
+        return "left"
     band = mask[filled]
     columns = mask.shape[1]
     first = band.argmax(axis=1)
@@ -72,19 +86,40 @@ def _working_copy(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(reduced, dtype=np.float32)
 
 
-def _foreground(small: NDArray[np.float32]) -> Mask:
-    """Whatever is brighter than the film base or the unexposed detector."""
-    lit = small > BLACK
-    spread = np.power(small, SPREAD, dtype=np.float32)
-    if lit.sum() < 16 or np.ptp(spread[lit]) < 1e-3:
-        return lit
-    return np.asarray(spread > threshold_otsu(spread[lit]))
+def _otsu(spread: NDArray[np.float32]) -> float:
+    """Level that parts tissue from background; above everything where the picture is flat."""
+    if np.ptp(spread) < FLAT:
+        return float("inf")
+    return float(threshold_otsu(spread))  # type: ignore[no-untyped-call]
+
+
+def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
+    """The body with its rim of thin tissue, down to just above the background around it."""
+    reach = RIM * max(body.shape)
+    distance = ndimage.distance_transform_edt(~body)
+    background = small[dark & (distance > reach)]
+    film = background[background > BLACK]
+    if film.size > FILM * small.size:
+        # black padding beside a scanned film says nothing of the film base around the breast
+        background = film
+    tissue = float(np.median(small[body]))
+    base = float(np.median(background)) if background.size else float(np.median(small[dark]))
+    if base > FULL * tissue:
+        return np.ones_like(body)
+    noise = 1.4826 * float(np.median(np.abs(background - base))) if background.size else 0.0
+    skin = min(max(4.0 * noise / (tissue - base), SKIN[0]), SKIN[1])
+    threshold = base + skin * (tissue - base)
+    return _largest_body((small > threshold) & (distance <= reach), small)
 
 
 def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
-    """The largest connected body once bridges to labels are cut, holes filled."""
+    """The largest connected body once bridges to labels are cut, holes filled.
+
+    Beyond the upper and lower edge tissue goes on; beyond the lateral edges it does not, so that strips of light along
+    a film edge go the way of bridges.
+    """
     radius = BRIDGE * max(tissue.shape)
-    padded = np.pad(tissue & (small < WHITE), 1, mode="edge")
+    padded = np.pad(np.pad(tissue & (small < WHITE), ((1, 1), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
     core = ndimage.distance_transform_edt(padded)[1:-1, 1:-1] > radius
     labels, count = ndimage.label(core)
     if count == 0:

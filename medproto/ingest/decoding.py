@@ -34,7 +34,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
-from rle.rle import decode_frame as decode_rle
+from rle.rle import decode_frame as decode_rle  # type: ignore[import-not-found]
 
 from medproto.ingest.gate import unreadable
 from medproto.ingest.header import raw, whole

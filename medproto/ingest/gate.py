@@ -29,7 +29,7 @@ from pydicom.uid import (
 
 from medproto.config import IngestSettings
 from medproto.errors import UnreadableImage
-from medproto.ingest.header import raw, text, texts, whole
+from medproto.ingest.header import number, raw, text, texts, whole
 from medproto.records import GateFinding, Severity
 
 
@@ -87,7 +87,7 @@ RULES: dict[str, Rule] = {
     "SPOT_COMPRESSION": Rule("warn", "Spot compression view; the network was trained on standard views."),
     "IMPLANT": Rule("warn", "The breast has an implant; scores of such images are less reliable."),
     "PARTIAL_VIEW": Rule("warn", "The header says that this image shows only part of the breast."),
-    "BREAST_CUT": Rule("warn", "The breast seems to be cut off at the {} of the image."),
+    "BREAST_CUT": Rule("warn", "The breast seems to be cut off at the {} edge of the image."),
     "SIDE_MISSING": Rule("warn", "The header does not say which breast this is."),
     "SIDE_CONTRADICTORY": Rule("warn", "The header contradicts itself on which breast this is: {}."),
     "VIEW_MISSING": Rule("warn", "The header names no known view."),
@@ -121,6 +121,14 @@ def unreadable(code: str, *values: object) -> UnreadableImage:
 
 #: Smallest share of the picture that is taken for a breast.
 LEAST_BREAST = 0.01
+#: Share of the breast's rows that may touch the picture's edge on the nipple's side.
+CUT = 0.1
+#: Share of the breast that may be without any shade.
+SATURATED = 0.5
+#: Every so many rows and columns are looked at for saturation.
+STRIDE = 4
+#: Tube voltages of mammography in kV.
+TUBE_VOLTAGE_KV = (15.0, 60.0)
 
 
 def judge_header(header: Dataset, settings: IngestSettings) -> list[GateFinding]:
@@ -141,7 +149,7 @@ def judge_header(header: Dataset, settings: IngestSettings) -> list[GateFinding]
         findings.append(finding("MULTI_FRAME", frames))
     if text(header, "BurnedInAnnotation") == "YES":
         findings.append(finding("BURNED_IN_TEXT"))
-    return findings
+    return [*findings, *_judge_exposure(header)]
 
 
 def _judge_kind(header: Dataset, settings: IngestSettings) -> Iterator[GateFinding]:
@@ -166,13 +174,32 @@ def _sop_class(header: Dataset) -> str:
     return str(raw(header, "SOPClassUID") or raw(header.file_meta, "MediaStorageSOPClassUID") or "")
 
 
-def judge_picture(pixels: NDArray[np.float32], breast: NDArray[np.bool_]) -> list[GateFinding]:
+def _judge_exposure(header: Dataset) -> Iterator[GateFinding]:
+    """Exposures that the header itself says are not those of a mammogram."""
+    low, high = TUBE_VOLTAGE_KV
+    voltage = number(header, "KVP", low)
+    if not low <= voltage <= high:
+        yield finding("EXPOSURE", f"tube voltage: got {voltage:g} kV, expected {low:g} to {high:g}")
+    if text(header, "ExposureStatus") == "ABORTED":
+        yield finding("EXPOSURE", "the header says that the exposure was aborted")
+
+
+def judge_picture(pixels: NDArray[np.float32], breast: NDArray[np.bool_], chest_wall: str) -> list[GateFinding]:
     """Findings that only the rendered picture can give.
 
     Args:
         pixels: shape (rows, columns), in [0, 1].
         breast: mask, same shape.
+        chest_wall: side of the picture where the chest wall lies, which the breast always touches.
     """
     if breast.mean() < LEAST_BREAST:
         return [finding("NO_BREAST")]
-    return []
+    findings = []
+    front, edge = ("right", breast[:, -1]) if chest_wall == "left" else ("left", breast[:, 0])
+    if edge.sum() > CUT * breast.any(axis=1).sum():
+        findings.append(finding("BREAST_CUT", front))
+    inside = pixels[::STRIDE, ::STRIDE][breast[::STRIDE, ::STRIDE]]
+    for level, share in (("black", (inside <= 0.0).mean()), ("white", (inside >= 1.0).mean())):
+        if share > SATURATED:
+            findings.append(finding("EXPOSURE", f"{share:.0%} of the breast is {level}"))
+    return findings

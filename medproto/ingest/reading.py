@@ -63,8 +63,9 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
     inverted = steps.is_inverted(dataset)
     decoded = decode(dataset, read_layout(dataset, settings.max_pixels))  # 1, 3
     picture = render(dataset, decoded, settings)  # 4, 5
+    chest_wall = chest_wall_side(picture.breast)
     spacing = spacing_mm(dataset)
-    findings += [*naming.findings, *picture.findings, *judge_picture(picture.pixels, picture.breast)]
+    findings += [*naming.findings, *picture.findings, *judge_picture(picture.pixels, picture.breast, chest_wall)]
     findings += [] if spacing else [finding("SPACING_MISSING")]
     _refuse(findings)  # 7
     return Mammogram(
@@ -80,7 +81,7 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
         pixels_sha256=digest_pixels(picture.pixels),
         findings=tuple(findings),
         synthetic=is_synthetic(dataset),
-        chest_wall=chest_wall_side(picture.breast),
+        chest_wall=chest_wall,
         identity=identity(dataset),
     )
 
