@@ -130,7 +130,9 @@ def draw_view(patient: Patient, side: Laterality, view: View) -> tuple[Field, ND
     paint_specks(rng, breast.specks, anatomy, picture)
     finding = patient.findings.get(side)
     mask = None if finding is None else paint(rng, finding, anatomy, picture)
-    picture = np.clip(picture + breast.noise * noise * (picture > 0), 0, 1)
+    # Noise grows with brightness (quantum noise, square root), and is not quite absent in air.
+    picture += breast.noise * noise * np.sqrt(np.clip(2 * picture, 0.01, 1.5))
+    picture = np.clip(np.maximum(picture, breast.air + 0.003 * noise), 0, 1).astype(np.float32)
     if side == "R":
         picture, mask = picture[:, ::-1].copy(), None if mask is None else mask[:, ::-1]
     for row, column, text in _annotations(side, view):

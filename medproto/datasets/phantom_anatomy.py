@@ -39,7 +39,8 @@ class Breast:
         depth_mm: chest wall to nipple.
         fat: brightness of fat, in [0, 1].
         gland: brightness of fibroglandular tissue.
-        noise: standard deviation of quantum noise.
+        air: brightness beside the breast: scatter keeps a detector from reading nothing.
+        noise: standard deviation of quantum noise in tissue.
         detail: strength of fine structure, about 1.
         skin_line: brightness of the skin seen edge on.
         specks: mean number of single calcifications in a view.
@@ -50,6 +51,7 @@ class Breast:
     depth_mm: float
     fat: float
     gland: float
+    air: float
     noise: float
     detail: float
     skin_line: float
@@ -67,6 +69,7 @@ class Breast:
             depth_mm=depth,
             fat=fat,
             gland=fat + rng.uniform(0.25, 0.37),
+            air=rng.uniform(0.012, 0.03),
             noise=rng.uniform(0.008, 0.02),
             detail=float(np.exp(rng.uniform(-0.45, 0.45))),
             skin_line=rng.uniform(0.03, 0.17),

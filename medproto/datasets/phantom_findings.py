@@ -120,7 +120,7 @@ def paint_specks(rng: np.random.Generator, mean: float, anatomy: Anatomy, pictur
     for _ in range(int(rng.poisson(mean))):
         v, u = (inside[rng.integers(len(inside))] + 0.5) * SPACING_MM * COARSE
         window = Window.around((float(v), float(u)), 3)
-        radius = rng.uniform(0.25, 0.9)
+        radius = rng.uniform(0.25, 0.65)
         speck = _edge(radius - np.hypot(window.y, window.x), 0.15)
         picture[window.rows, window.columns] += np.float32(rng.uniform(0.3, 0.55)) * speck
 
