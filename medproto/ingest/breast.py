@@ -119,7 +119,11 @@ def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
     a film edge go the way of bridges.
     """
     radius = BRIDGE * max(tissue.shape)
-    padded = np.pad(np.pad(tissue & (small < WHITE), ((1, 1), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
+    shaded = tissue & (small < WHITE)
+    if 2 * shaded.sum() < tissue.sum():
+        # more white than shades: an over-exposed breast, not labels beside one
+        shaded = tissue
+    padded = np.pad(np.pad(shaded, ((1, 1), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
     core = ndimage.distance_transform_edt(padded)[1:-1, 1:-1] > radius
     labels, count = ndimage.label(core)
     if count == 0:
