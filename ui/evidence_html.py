@@ -1,0 +1,171 @@
+"""Score, evidence cards, waterfall and findings as quiet HTML, in the report's words."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Final
+
+from audit.report_words import (
+    SIDES,
+    Evidence,
+    box_words,
+    conclusion,
+    finding_rows,
+    has_score,
+    likeness_words,
+    number,
+    opposing,
+    percent,
+    probability_words,
+    refusal_reasons,
+    side_and_view,
+    signed,
+    supporting,
+)
+from medproto.records import Prediction, PrototypeMatch
+from ui.style import data_uri
+
+#: Prototypes that get a line of their own in the waterfall; the others are one line together.
+_LINES: Final = 16
+
+
+def conclusion_html(prediction: Prediction) -> str:
+    """The outcome in plain sentences, beside a bar."""
+    kind = "flagged" if prediction.decision == "flagged" else ""
+    return f'<div class="mp-conclusion {kind}">{html.escape(conclusion(prediction))}</div>'
+
+
+def score_html(prediction: Prediction) -> str:
+    """The margin on its axis against the operating point; nothing for an exam without a decision."""
+    if not has_score(prediction):
+        return _facts([("Likeness to the training data", likeness_words(prediction))])
+    margin, point = prediction.margin, prediction.operating_point.margin
+    low, high = min(margin, point, 0.0), max(margin, point, 0.0)
+    room = 0.3 * (high - low) or 1.0
+    here, there = (100 * (value - low + room) / (high - low + 2 * room) for value in (margin, point))
+    axis = (
+        f'<div class="zone low" style="width:{there:.2f}%"></div>'
+        f'<div class="zone high" style="width:{100 - there:.2f}%"></div>'
+        f'<div class="point" style="left:{there:.2f}%"></div><div class="mark" style="left:{here:.2f}%"></div>'
+        f'<div class="label" style="top:-.2rem;left:{_clear(here)}%"><b>score (margin) {number(margin)}</b></div>'
+        f'<div class="label" style="top:2.5rem;left:{_clear(there)}%">operating point {number(point)}</div>'
+    )
+    facts = [("Calibrated probability", probability_words(prediction))]
+    for breast in prediction.breasts:
+        chance = "" if breast.probability is None else f", {percent(breast.probability)}"
+        facts.append(
+            (f"{SIDES[breast.laterality].capitalize()} breast alone", f"margin {number(breast.margin)}{chance}")
+        )
+    return f'<div class="mp-scale">{axis}</div>{_facts(facts)}'
+
+
+def cards_html(prediction: Prediction, picture: Callable[[str], bytes]) -> str:
+    """Each pair 'this looks like that', then the counter-evidence in a section of its own."""
+    name = html.escape(prediction.positive_class)
+    pro = "".join(_card(item, prediction, picture, "") for item in supporting(prediction))
+    con = "".join(_card(item, prediction, picture, " against") for item in opposing(prediction))
+    none = '<p class="mp-quiet mp-small">No pictured prototype.</p>'
+    return (
+        f'<p class="mp-small"><b>This looks like that: what speaks for “{name}”</b></p>{pro or none}'
+        f'<p class="mp-small" style="margin-top:1.2rem"><b>Counter-evidence: what speaks against “{name}”</b></p>'
+        f"{con or none}"
+    )
+
+
+def waterfall_html(prediction: Prediction) -> str:
+    """Every contribution from the first to the last; the bars end at the margin."""
+    lines, rest = _waterfall_lines(prediction)
+    low, high, total = 0.0, 0.0, 0.0
+    for _, _, value in (*lines, *rest):
+        total += value
+        low, high = min(low, total), max(high, total)
+    point = prediction.operating_point.margin
+    low, high = min(low, point), max(high, point)
+    span = high - low or 1.0
+
+    def bar(start: float, value: float, kind: str) -> str:
+        left = 100 * (min(start, start + value) - low) / span
+        mark = f'<b style="left:{100 * (point - low) / span:.2f}%"></b>'
+        return f'<i class="{kind}" style="left:{left:.2f}%;width:{100 * abs(value) / span:.2f}%"></i>{mark}'
+
+    rows, at = [], 0.0
+    for label, name, value in (*lines, *rest):
+        cell = bar(at, value, "minus" if value < 0 else "")
+        at += value
+        rows.append(_fall_row((label, name, cell, signed(value), number(at)), ""))
+    name, limit = "Score (margin)", number(point)
+    rows.append(_fall_row(("", name, bar(0.0, at, "total"), signed(prediction.margin), number(at)), "total"))
+    head = "<tr><th></th><th>Prototype</th><th></th><th class='n'>Counted</th><th class='n'>Sum</th></tr>"
+    note = f'<p class="mp-quiet mp-small">Dashed line: operating point {limit}. Hatched bars lower the score.</p>'
+    return f'<table class="mp-fall">{head}{"".join(rows)}</table>{note}'
+
+
+def findings_html(prediction: Prediction) -> str:
+    """Gate findings in the reader's words, then refused images with their reasons."""
+    rows = [
+        f"<div class='mp-finding'><b>{severity}</b><span>{html.escape(about)}</span>"
+        f"<span>{html.escape(sentence)} <span class='mp-quiet'>{html.escape(code)}</span></span></div>"
+        for severity, about, sentence, code in finding_rows(prediction)
+    ]
+    for refused in prediction.refused:
+        why = html.escape(" ".join(refusal_reasons(refused)))
+        name = html.escape(refused.image_id)
+        rows.append(f"<div class='mp-finding'><b>Refused</b><span>{name}</span><span>{why}</span></div>")
+    return "".join(rows) or '<p class="mp-quiet mp-small">The input checks found nothing to report.</p>'
+
+
+def _card(item: Evidence, prediction: Prediction, picture: Callable[[str], bytes], kind: str) -> str:
+    match, source = item.match, item.match.source
+    here = html.escape(prediction.image(match.image_id).title)
+    there = html.escape(side_and_view(source.laterality, source.view))
+    counted = f"similarity {number(match.similarity)}"
+    if has_score(prediction):
+        counted += f" × weight {signed(match.weight)} = <b>{signed(match.contribution)}</b>"
+    return (
+        f'<div class="mp-card"><div class="no{kind}">{item.label}</div>'
+        f"{_figure(picture(match.patch or ''), f'This exam: {here}')}"
+        f"{_figure(picture(source.patch), f'Training: {there}')}"
+        f'<div><div class="name">{html.escape(match.prototype_id)}: {html.escape(match.prototype_class)}</div>'
+        f'<div class="sum">{counted}</div>'
+        f'<div class="mp-quiet mp-small">Here: {here}, {box_words(match.box)}<br>Source: '
+        f"{html.escape(source.image_id)}, {box_words(source.box)}</div></div></div>"
+    )
+
+
+def _figure(png: bytes, caption: str) -> str:
+    return f'<figure><img src="{data_uri(png)}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+_Line = tuple[str, str, float]
+
+
+def _waterfall_lines(prediction: Prediction) -> tuple[list[_Line], list[_Line]]:
+    """The strongest prototypes one by one, and the others together as one line."""
+    labels = {item.match.prototype_id: item.label for item in (*supporting(prediction), *opposing(prediction))}
+
+    def strength(match: PrototypeMatch) -> float:
+        return abs(match.contribution)
+
+    strongest = {m.prototype_id for m in sorted(prediction.matches, key=strength, reverse=True)[:_LINES]}
+    shown = [m for m in prediction.matches if m.prototype_id in strongest or m.prototype_id in labels]
+    lines = [(labels.get(m.prototype_id, ""), f"{m.prototype_id} ({m.prototype_class})", m.contribution) for m in shown]
+    others = [m.contribution for m in prediction.matches if m not in shown]
+    return lines, [("", f"{len(others)} further prototypes", sum(others))] if others else []
+
+
+def _fall_row(cells: tuple[str, str, str, str, str], kind: str) -> str:
+    label, name, bar, counted, total = cells
+    return (
+        f'<tr class="{kind}"><td>{label}</td><td>{html.escape(name)}</td><td class="bar">{bar}</td>'
+        f'<td class="n">{counted}</td><td class="n">{total}</td></tr>'
+    )
+
+
+def _facts(facts: list[tuple[str, str]]) -> str:
+    return f'<div class="mp-facts">{"".join(f"<div><span>{name}</span>{text}</div>" for name, text in facts)}</div>'
+
+
+def _clear(share: float) -> str:
+    """Keeps a centred label inside the axis."""
+    return f"{min(max(share, 16.0), 84.0):.2f}"

@@ -1,0 +1,73 @@
+"""Intended use: what this is for, what it is not for, which model and whose pictures are loaded."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from audit.service import LedgerFilter, Room, ledger_page, worklist
+from ui.opening import banners, home, shown
+
+_PURPOSE = """
+medproto is a research instrument. It reads digital mammograms, compares patches of them with patches of training
+images, and shows for each exam which patch looks like which training patch and how much that counted. It is meant for
+studies with retrospective or synthetic exams, for teaching, and for auditing such a model.
+
+**It is not a medical device.** It is not for primary diagnosis, not for triage of patients, and not for use without a
+reader who has looked at the images first.
+"""
+_LIMITS = """
+- A score is a sum of likenesses. A likeness to a training patch is no diagnosis, and a lesion unlike every training
+  patch gets a low score.
+- The probability holds at the prevalence written beside it, and at no other.
+- An exam that lies too far from the training data gets no score and no probability; how far is too far was measured
+  on one data set.
+- Missing views lower the chance of a high score: a score is the strongest likeness over the views that are there.
+- Magnification views, implants, cut breasts and unknown spacing are scored with a warning. Prior exams, symptoms and
+  history are not known to the model.
+- Heatmaps show where the likeness was found, not where a lesion ends.
+"""
+
+
+def draw(room: Room) -> None:
+    """Draws purpose, limits, and every model whose scores are in this ledger."""
+    items = worklist(room)
+    banners(any(item.synthetic for item in items))
+    left, right = st.columns([0.58, 0.42], gap="large")
+    with left:
+        st.subheader("What this is for", anchor=False)
+        st.markdown(_PURPOSE)
+        st.subheader("Limits a reader should know", anchor=False)
+        st.markdown(_LIMITS)
+    with right:
+        st.subheader("Models in this ledger", anchor=False)
+        _models(room)
+        st.subheader("This room", anchor=False)
+        st.write(f"Home directory: `{home()}`")
+        st.write(f"Exams scored: {len(items)}. Nobody signs in: names are taken on trust, all act as local readers.")
+
+
+def _models(room: Room) -> None:
+    """Registered bundles, then bundles that scored exams without having been registered."""
+    known = {
+        e.payload["bundle_id"]: e.payload for e in ledger_page(room, LedgerFilter(kind="bundle registered")).entries
+    }
+    for bundle_id, payload in known.items():
+        _model(str(payload["name"]), str(bundle_id), str(payload["data_licence"]))
+    scored = ledger_page(room, LedgerFilter(kind="prediction")).entries
+    unregistered = {p["bundle_id"]: p for p in (e.payload["prediction"] for e in scored) if p["bundle_id"] not in known}
+    for bundle_id, payload in unregistered.items():
+        _model(f"{payload['bundle_name']} (not registered here)", str(bundle_id), str(payload["data_licence"]))
+    if not known and not unregistered:
+        st.info("No model has scored an exam here yet.")
+
+
+def _model(name: str, bundle_id: str, licence: str) -> None:
+    with st.container(border=True):
+        st.text(name)
+        st.caption("Bundle")
+        st.code(bundle_id, language=None, wrap_lines=True)
+        st.caption(f"Licence of its training pictures: {licence}")
+
+
+if __name__ == "__main__":
+    shown(draw)

@@ -1,0 +1,135 @@
+"""Ledger: every entry, what it holds, whether the whole still verifies, and what stood behind a decision."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import streamlit as st
+
+from audit.service import Entry, LedgerFilter, Room, Verification, checkpoint_of, ledger_page, verify_room
+from ui import listing
+from ui.opening import banners, shown
+from ui.trace_view import trace_view
+
+_PAGE_SIZE: Final = 14
+_WIDTHS: Final = "3.2rem 10rem 1.3fr 1fr 1.6fr"
+_EVERY: Final = "every kind"
+_KINDS: Final = (
+    _EVERY,
+    "prediction",
+    "refusal",
+    "failure",
+    "review",
+    "exam opened",
+    "report exported",
+    "intent",
+    "bundle registered",
+    "training run",
+    "dataset registered",
+    "evaluation run",
+    "ledger created",
+)
+_STATUS_WORDS: Final = {"holds": "holds", "broken": "BROKEN", "not checked": "not checked"}
+_RESULT: Final = "verification"
+
+
+def draw(room: Room) -> None:
+    """Draws filters, the list of entries, and beside it the entry that was chosen."""
+    with st.container():
+        top = st.container()
+        with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+            kind = st.selectbox("Kind", _KINDS, key="ledger_kind", width=220)
+            search = st.text_input("Search", placeholder="Actor, role, kind or exam", key="ledger_search", width=320)
+            pressed = st.button("Verify the ledger", type="primary", icon=":material/verified:", key="verify")
+    if pressed:
+        with st.spinner("Verifying every entry, signature and picture ..."):
+            st.session_state[_RESULT] = verify_room(room)
+    if _RESULT in st.session_state:
+        _verified(st.session_state[_RESULT])
+    chosen = _chosen(room)
+    left, right = st.columns([0.52, 0.48], gap="medium")
+    with left:
+        listed = _list(room, LedgerFilter(kind=None if kind == _EVERY else kind, search=search.strip()))
+    with right:
+        if chosen is None:
+            st.info("Choose an entry on the left to see what it holds, its proof, and what stood behind it.")
+        else:
+            _entry(room, chosen)
+    with top:
+        banners(any(_is_synthetic(entry) for entry in [*listed, *([chosen] if chosen else [])]))
+        st.subheader("Ledger", anchor=False)
+
+
+def _list(room: Room, which: LedgerFilter) -> tuple[Entry, ...]:
+    total = ledger_page(room, which, 0, 1).total
+    if not total:
+        st.info("No entry matches. Choose “every kind”, or clear the search.")
+        return ()
+    page = listing.rows_page("ledger_page", total, _PAGE_SIZE)
+    entries = ledger_page(room, which, page * _PAGE_SIZE, _PAGE_SIZE).entries
+    listing.head([listing.text(name) for name in ("Entry", "Time (UTC)", "Kind", "Actor", "Exam or leaf")], _WIDTHS)
+    for entry in entries:
+        cells = (
+            str(entry.number),
+            f"{entry.time:%Y-%m-%d %H:%M:%S}",
+            entry.kind,
+            entry.actor,
+            entry.exam_id or f"leaf {entry.leaf[:12]}…",
+        )
+        if listing.row([listing.text(cell) for cell in cells], _WIDTHS, "Show", f"show_{entry.number}"):
+            st.query_params["entry"] = str(entry.number)
+            st.rerun()
+    return entries
+
+
+def _chosen(room: Room) -> Entry | None:
+    asked = st.query_params.get("entry")
+    return room.ledger.entry(int(asked)) if asked and asked.isdecimal() else None
+
+
+def _entry(room: Room, entry: Entry) -> None:
+    st.markdown(f"**Entry {entry.number}: {entry.kind}**")
+    st.caption(f"{entry.time:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}, role {entry.role}")
+    names = ["What it holds", "Proof"] + (["Trace"] if entry.kind == "prediction" else [])
+    tabs = st.tabs(names, default="Trace" if entry.kind == "prediction" else None)
+    with tabs[0]:
+        st.json(json.loads(entry.body), expanded=2)
+    with tabs[1]:
+        checkpoint = checkpoint_of(room, entry.number)
+        st.caption("Leaf hash of this entry, and of the entry before it")
+        st.code(f"{entry.leaf}\n{entry.previous}", language=None, wrap_lines=True)
+        st.caption(f"Signed checkpoint over the first {checkpoint.size} entries")
+        st.code(checkpoint.note, language=None, wrap_lines=True)
+    if entry.kind == "prediction":
+        with tabs[2]:
+            trace_view(room, entry.number)
+
+
+def _verified(result: Verification) -> None:
+    """The numbered result of a verification, with what it cannot see."""
+    if result.verified:
+        st.success(
+            f"Verified: {result.size} entries, {result.checkpoints} signed checkpoints.", icon=":material/check:"
+        )
+    else:
+        st.error(f"NOT verified: {len(result.faults)} faults in {result.size} entries.", icon=":material/error:")
+    for fault in result.faults[:50]:
+        st.error(f"({fault.guarantee}) {fault.sentence}")
+    for notice in result.notices:
+        st.warning(notice)
+    with st.expander("What was checked, point by point", expanded=not result.verified):
+        for guarantee in result.guarantees:
+            st.write(f"{guarantee.number}. **{_STATUS_WORDS[guarantee.status]}**: {guarantee.sentence}")
+        st.caption("What this verification cannot see")
+        for spot in result.blind_spots:
+            st.write(f"- {spot}")
+
+
+def _is_synthetic(entry: Entry) -> bool:
+    recorded = entry.payload.get("prediction")
+    return isinstance(recorded, dict) and bool(recorded.get("synthetic"))
+
+
+if __name__ == "__main__":
+    shown(draw)

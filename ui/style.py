@@ -1,0 +1,87 @@
+"""The look of the reading room: one style sheet, dark, quiet, with text contrast of at least 4.5 : 1."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+STYLE: Final = """<style>
+.block-container{padding-top:3.6rem;padding-bottom:3rem;max-width:1700px}
+.mp-banners{display:flex;gap:.6rem;align-items:center;flex-wrap:wrap;font-size:.8rem;margin-bottom:.2rem}
+.mp-banner{background:#343d47;color:#f1f4f6;padding:.16rem .6rem;border-radius:.25rem;font-weight:600}
+.mp-synthetic{background:#8f3f00;color:#fff}
+.mp-who{color:#aab3bd;margin-left:auto}
+.mp-quiet{color:#aab3bd}
+.mp-small{font-size:.82rem;line-height:1.45}
+.mp-row{display:grid;align-items:center;gap:.8rem;min-height:2.4rem;font-size:.9rem;
+  border-bottom:1px solid #262c33;font-variant-numeric:tabular-nums}
+.mp-row.mp-head{color:#aab3bd;font-size:.78rem;min-height:1.6rem;border-bottom:1px solid #4a535e}
+.mp-row>*{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.mp-chip{display:inline-block;padding:.05rem .5rem;border-radius:.25rem;font-weight:600;font-size:.82rem;
+  border:1px solid #59636e;color:#d7dde3}
+.mp-chip.flagged{background:#8f3f00;border-color:#8f3f00;color:#fff}
+.mp-chip.none{border-style:dashed}
+.mp-conclusion{border-left:.3rem solid #69737f;padding:.15rem 0 .15rem .9rem;font-size:1.06rem;line-height:1.5}
+.mp-conclusion.flagged{border-color:#e07a1f}
+.mp-scale{position:relative;height:3.9rem;margin:.5rem 0 .2rem;font-size:.82rem;font-variant-numeric:tabular-nums}
+.mp-scale .zone{position:absolute;top:1.5rem;height:.7rem}
+.mp-scale .low{left:0;background:#39424c}.mp-scale .high{right:0;background:#7a4413}
+.mp-scale .point{position:absolute;top:1.35rem;height:1.1rem;border-left:2px solid #f1f4f6}
+.mp-scale .mark{position:absolute;top:1.05rem;width:0;height:0;margin-left:-.45rem;border-left:.45rem solid transparent;
+  border-right:.45rem solid transparent;border-top:.75rem solid #ffd24a}
+.mp-scale .label{position:absolute;white-space:nowrap;transform:translateX(-50%)}
+.mp-facts{display:flex;flex-wrap:wrap;gap:.3rem 1.6rem;margin:.1rem 0 .3rem;font-size:.9rem;
+  font-variant-numeric:tabular-nums}
+.mp-facts div span{display:block;color:#aab3bd;font-size:.78rem}
+.mp-wall{background:#000;border:1px solid #262c33;--h:clamp(250px,40vh,620px)}
+.mp-wall.large{--h:clamp(420px,82vh,1100px)}
+.mp-wall .line{display:grid;grid-template-columns:1fr 1fr;gap:2px}
+.mp-wall .slot{position:relative;height:var(--h);overflow:hidden;background:#000}
+.mp-wall .line.gaps .slot{height:2.2rem}
+.mp-wall .title{position:absolute;top:.35rem;z-index:3;font-weight:700;font-size:.92rem;color:#fff;
+  text-shadow:0 0 4px #000}
+.mp-wall .title.gap{font-weight:400;color:#aab3bd;font-size:.85rem}
+.mp-wall .stage{position:absolute;top:50%;transform:translateY(-50%)}
+.mp-wall .R .stage{right:0}.mp-wall .L .stage{left:0}
+.mp-wall .R .title{left:.6rem}.mp-wall .L .title{right:.6rem}
+.mp-wall .view{position:absolute;overflow:hidden;top:50%;transform:translateY(-50%)}
+.mp-wall .R .view{right:0}.mp-wall .L .view{left:0}
+.mp-wall .view img{position:absolute;max-width:none}
+.mp-wall .heat,.mp-wall .box,.mp-wall .tag{display:none}
+.mp-wall .box{position:absolute;border:1.5px solid #ffd24a;box-shadow:0 0 0 1px #000,inset 0 0 0 1px #000;z-index:1}
+.mp-wall .box.against{border:1.5px dashed #7fd0ee}
+.mp-wall .tag{position:absolute;background:#ffd24a;color:#000;font-weight:700;font-size:12px;line-height:15px;
+  height:15px;padding:0 3px;z-index:2;white-space:nowrap}
+.mp-wall .tag.against{background:#0e1114;color:#7fd0ee;outline:1.5px dashed #7fd0ee}
+.mp-wall .ruler{position:absolute;bottom:.55rem;z-index:3;border:1px solid #fff;border-top:0;height:.35rem}
+.mp-wall .ruler span{position:absolute;bottom:.4rem;left:50%;transform:translateX(-50%);font-size:.72rem;color:#fff;
+  white-space:nowrap;text-shadow:0 0 3px #000}
+.mp-wall .R .ruler{left:.6rem}.mp-wall .L .ruler{right:.6rem}
+.mp-card{display:grid;grid-template-columns:1.7rem 8.2rem 8.2rem 1fr;gap:.7rem;padding:.7rem 0;
+  border-top:1px solid #262c33;font-size:.85rem;line-height:1.4}
+.mp-card figure{margin:0}.mp-card img{width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block}
+.mp-card figcaption{color:#c3cad1;font-size:.78rem;margin-top:.2rem}
+.mp-card .no{background:#ffd24a;color:#000;font-weight:700;text-align:center;min-width:1.6rem;height:1.6rem;
+  line-height:1.6rem}
+.mp-card .no.against{background:transparent;color:#7fd0ee;outline:1.5px dashed #7fd0ee}
+.mp-card .name{font-weight:600;overflow-wrap:anywhere}
+.mp-card .sum{font-variant-numeric:tabular-nums;margin:.2rem 0}
+.mp-fall{width:100%;border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums}
+.mp-fall td,.mp-fall th{padding:.22rem .4rem .22rem 0;border:0;border-bottom:1px solid #22282e;text-align:left}
+.mp-fall th{color:#aab3bd;font-weight:400;font-size:.78rem}
+.mp-fall .n{text-align:right;white-space:nowrap}
+.mp-fall .bar{position:relative;width:46%;min-width:8rem;padding:0}
+.mp-fall .bar i{position:absolute;top:25%;height:50%;background:#e3a94a;min-width:1px}
+.mp-fall .bar i.minus{background:repeating-linear-gradient(45deg,#3f8fb3,#3f8fb3 3px,#1d5f7a 3px,#1d5f7a 6px)}
+.mp-fall .bar i.total{background:#cfd6dd}
+.mp-fall .bar b{position:absolute;top:0;bottom:0;border-left:1px dashed #f1f4f6}
+.mp-fall tr.total td{font-weight:700;border-top:1px solid #4a535e}
+.mp-finding{display:grid;grid-template-columns:5.2rem 6.5rem 1fr;gap:.6rem;padding:.35rem 0;
+  border-top:1px solid #262c33;font-size:.87rem}
+.mp-finding b{font-weight:600}
+</style>"""
+
+
+def data_uri(png: bytes) -> str:
+    """A stored PNG, byte for byte, as the address of a picture on the page."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
