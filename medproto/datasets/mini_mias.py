@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ SIZE_PX = 1024
 SPACING_MM = 0.2
 _LABELS = {"B": "benign", "M": "malignant"}
 _FILM = re.compile(r"mdb(\d{3})\.pgm")
+_NOTHING = re.compile(r"(?!)")
 _ROW = re.compile(
     r"mdb(?P<film>\d{3})\s+(?P<density>[FGD])\s+(?P<finding>[A-Z]{4})(?:\s+(?P<severity>[BM]))?"
     r"(?:\s+(?P<x>\d+)\s+(?P<y>\d+)\s+(?P<radius>\d+))?"
@@ -187,36 +189,35 @@ def _open(source: Path) -> set[str]:
     """Names of the files in the archive or folder."""
     if source.is_dir():
         return {path.name for path in source.iterdir() if path.is_file()}
-    return {name for name, _ in _members(source)}
+    return {name for name, _ in _members(source, _NOTHING)}
 
 
 def _read_entry(source: Path, name: str) -> bytes:
     if source.is_dir():
         return (source / name).read_bytes()
-    return next(read() for found, read in _members(source) if found == name)
+    return next(content for found, content in _members(source, re.compile(re.escape(name))) if found == name)
 
 
 def _films(source: Path) -> Iterator[tuple[int, bytes]]:
     if source.is_dir():
-        for path in sorted(source.iterdir()):
-            if match := _FILM.fullmatch(path.name):
-                yield int(match[1]), path.read_bytes()
+        files = ((path.name, path) for path in sorted(source.iterdir()))
+        yield from ((int(match[1]), path.read_bytes()) for name, path in files if (match := _FILM.fullmatch(name)))
         return
-    for name, read in _members(source):
+    for name, content in _members(source, _FILM):
         if match := _FILM.fullmatch(name):
-            yield int(match[1]), read()
+            yield int(match[1]), content
 
 
-def _members(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Name and reader of every file of a tar archive; nothing is ever unpacked to a path that it names."""
+def _members(source: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
+    """Name of every file of a tar archive, with its content where wanted; nothing is unpacked to a path it names."""
     try:
         with tarfile.open(source, "r:*") as archive:
             for member in archive:
                 place = PurePosixPath(member.name)
                 if place.is_absolute() or ".." in place.parts or member.issym() or member.islnk():
                     raise InputError(f"mini-MIAS: '{source.name}' names a file outside of itself, expected plain films")
+                handle = archive.extractfile(member) if member.isfile() and wanted.fullmatch(place.name) else None
                 if member.isfile():
-                    handle = archive.extractfile(member)
-                    yield place.name, (lambda: b"") if handle is None else handle.read
-    except (tarfile.TarError, OSError, EOFError) as err:
+                    yield place.name, b"" if handle is None else handle.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as err:
         raise InputError(f"mini-MIAS: cannot read '{source.name}', expected all-mias.tar.gz or its folder") from err
