@@ -7,7 +7,6 @@ becomes a partly grey picture.
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -37,7 +36,7 @@ from pydicom.uid import (
 from rle.rle import decode_frame as decode_rle  # type: ignore[import-not-found]
 
 from medproto.ingest.gate import unreadable
-from medproto.ingest.header import raw, whole
+from medproto.ingest.header import MALFORMED, quiet, raw, whole
 
 Stored = NDArray[np.uint16]
 
@@ -50,7 +49,7 @@ IMAGECODECS = {
     frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K}): "jpeg2k_decode",
 }
 #: What foreign decoders raise on bytes they do not like.
-FOREIGN = (ValueError, RuntimeError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError, EOFError)
+FOREIGN = (*MALFORMED, RuntimeError, MemoryError, OSError, struct.error)
 
 
 class Layout(NamedTuple):
@@ -79,6 +78,8 @@ class Decoded(NamedTuple):
 
 def read_layout(header: Dataset, max_pixels: int) -> Layout:
     """The declared layout, refused where it is missing, impossible or larger than `max_pixels`."""
+    if "PixelData" not in header:
+        raise unreadable("TRUNCATED", "no pixel data were found")
     rows, columns = _whole(header, "Rows"), _whole(header, "Columns")
     bits_allocated = _whole(header, "BitsAllocated")
     bits_stored = _whole(header, "BitsStored")
@@ -96,12 +97,12 @@ def read_layout(header: Dataset, max_pixels: int) -> Layout:
 
 def decode(dataset: Dataset, layout: Layout) -> Decoded:
     """Stored values of the dataset's only frame, as bit patterns of `bits_stored` bits."""
-    syntax = UID(str(raw(dataset.file_meta, "TransferSyntaxUID")))
-    if not syntax.is_transfer_syntax or syntax.is_private:
+    syntax = raw(dataset.file_meta, "TransferSyntaxUID")
+    if not isinstance(syntax, UID) or not syntax.is_transfer_syntax or syntax.is_private:
         raise unreadable("UNDECODABLE", "its transfer syntax is missing or private")
     data = raw(dataset, "PixelData")
     if not isinstance(data, bytes):
-        raise unreadable("TRUNCATED", "no pixel data was found")
+        raise unreadable("UNDECODABLE", "the pixel data are not bytes")
     if not syntax.is_encapsulated:
         big_endian_words = not syntax.is_little_endian and dataset["PixelData"].VR == "OW"
         return Decoded(
@@ -144,8 +145,9 @@ def _native(data: bytes, layout: Layout, big_endian_words: bool) -> NDArray[np.u
 def _only_frame(data: bytes) -> bytes:
     """The encapsulated frame, its fragments joined."""
     try:
-        frame = b"".join(generate_frames(data, number_of_frames=1))
-    except (*FOREIGN, struct.error) as err:
+        with quiet():
+            frame = b"".join(generate_frames(data, number_of_frames=1))
+    except FOREIGN as err:
         raise unreadable("TRUNCATED", "its pixel data fragments do not add up to a frame") from err
     if not frame:
         raise unreadable("TRUNCATED", "its pixel data are empty")
@@ -194,8 +196,7 @@ def _first_that_decodes(frame: bytes, dataset: Dataset, syntax: UID, layout: Lay
     reason: Exception | None = None
     for name, attempt in attempts:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
+            with quiet():
                 return attempt(), f"{name} {version(name.split()[0])}"
         except FOREIGN as err:
             reason = err

@@ -155,7 +155,7 @@ def find_candidates(folder: Path) -> Candidates:
     ]
     chosen = tuple(path for path in files if path.suffix.lower() in ("", ".dcm") or _has_magic(path))
     if not chosen:
-        raise EmptyExam(f"The folder holds no DICOM file; {len(files)} other files were passed over.")
+        raise EmptyExam(f"The folder holds no DICOM file; {_were(len(files))} passed over.")
     return Candidates(chosen, len(files) - len(chosen))
 
 
@@ -211,3 +211,7 @@ def _judge_exam(images: Sequence[ExamImage]) -> list[GateFinding]:
     if missing := [view for view in STANDARD_VIEWS if view not in titles]:
         found.append(finding("MISSING_VIEWS", ", ".join(missing)))
     return found
+
+
+def _were(count: int) -> str:
+    return "1 other file was" if count == 1 else f"{count} other files were"

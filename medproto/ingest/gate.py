@@ -163,8 +163,8 @@ def _judge_kind(header: Dataset, settings: IngestSettings) -> Iterator[GateFindi
     elif modality != "MG":
         yield finding("MODALITY_ADMITTED", modality)
     interpretation = text(header, "PhotometricInterpretation")
-    if interpretation and interpretation not in ("MONOCHROME1", "MONOCHROME2"):
-        got = interpretation if interpretation in COLOURS else "another"
+    if "PixelData" in header and interpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        got = interpretation if interpretation in COLOURS else "another" if interpretation else "none"
         yield finding("NOT_MAMMOGRAM", f"photometric interpretation: got {got}, expected MONOCHROME1 or MONOCHROME2")
     if text(header, "BodyPartExamined") not in ("", "BREAST"):
         yield finding("BODY_PART")

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 #: What pydicom raises when the bytes of one element do not fit its type.
-MALFORMED = (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError, EOFError)
+MALFORMED = (
+    ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError, EOFError,
+    RecursionError, BytesLengthException,
+)  # fmt: skip
+
+
+@contextmanager
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """Keep pydicom's warnings from the terminal and the log: they repeat values, and a value can name the patient.
+
+    Yields the warnings that were caught.
+    """
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        logger.disabled = True
+        try:
+            yield caught
+        finally:
+            logger.disabled = before
 
 
 def raw(header: Dataset, keyword: str) -> Any:
     """Whatever the element holds; None where it is absent or its bytes do not fit its type."""
-    with warnings.catch_warnings():
-        # pydicom warns of values outside the standard; whoever asks here checks the value itself
-        warnings.simplefilter("ignore", UserWarning)
+    with quiet():
         try:
             return header.get(keyword)
         except MALFORMED:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 
@@ -19,20 +18,19 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from medproto.config import IngestSettings
 from medproto.errors import UnreadableImage
 from medproto.ingest.gate import unreadable
-from medproto.ingest.header import raw, text
+from medproto.ingest.header import MALFORMED, quiet, raw, text
 from medproto.ingest.mammogram import Identity
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
 #: Tag (0002,0000) in little endian.
 GROUP_LENGTH = b"\x02\x00\x00\x00"
+#: Sequence delimitation item in little endian (PS3.5 7.5.2), which four bytes of length follow.
+DELIMITER = b"\xfe\xff\xdd\xe0"
 #: Transfer Syntax UID is looked for in so many bytes of the file meta information.
 META_BYTES = 4096
 #: What pydicom raises on bytes that are not DICOM, or not to the end.
-FOREIGN = (
-    ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError, EOFError,
-    RecursionError, MemoryError, OSError, struct.error, zlib.error,
-)  # fmt: skip
+FOREIGN = (*MALFORMED, InvalidDicomError, MemoryError, OSError, struct.error, zlib.error)
 
 
 def read_bytes(path: Path, settings: IngestSettings) -> bytes:
@@ -51,8 +49,7 @@ def parse(data: bytes, settings: IngestSettings) -> FileDataset:
     """The dataset of a complete DICOM file."""
     if data[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] != MAGIC:
         raise unreadable("NOT_DICOM")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with quiet() as caught:
         try:
             dataset = pydicom.dcmread(io.BytesIO(_inflated(data, settings)))
         except UnreadableImage:
@@ -64,13 +61,15 @@ def parse(data: bytes, settings: IngestSettings) -> FileDataset:
     # pydicom warns of an early end of file and goes on with what it has
     if any("end of file" in str(warning.message).lower() for warning in caught):
         raise unreadable("TRUNCATED", "it ends before its last element does")
+    last = data.rfind(DELIMITER)
+    if last >= 0 and last + 8 > len(data):
+        raise unreadable("TRUNCATED", "its last delimiter is cut")
     return dataset
 
 
 def read_identity(path: Path) -> Identity | None:
     """Who and which image the header says this is; None where that cannot be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    with quiet():
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFIERS))
         except FOREIGN:

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 #: Planted in every header; no message may repeat them.
-PATIENT_NAME, PATIENT_ID, BIRTH_DATE = "PLANTED^NAME", "PLANTED-ID-4711", "19511224"
+PATIENT_NAME, PATIENT_ID, BIRTH_DATE = "PLANTED^ZEBEDEE", "PLANTED-ID-4711", "19511224"
 STUDY_UID = "1.2.826.0.1.3680043.8.498.4711"
 
 

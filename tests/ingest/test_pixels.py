@@ -45,7 +45,19 @@ def highdicom_frame(path: Path, index: int = 0) -> np.ndarray[Any, Any]:
         {"VOILUTSequence": Sequence([lut(CURVE[:2000], 900)])},
         {"ModalityLUTSequence": Sequence([lut([v // 16 for v in CURVE[::-1]], 0)])},
     ],
-    ids=["linear", "sigmoid", "exact", "narrow", "mono1", "mono1-inverse", "shift", "rescale", "lut", "short-lut", "modality-lut"],
+    ids=[
+        "linear",
+        "sigmoid",
+        "exact",
+        "narrow",
+        "mono1",
+        "mono1-inverse",
+        "shift",
+        "rescale",
+        "lut",
+        "short-lut",
+        "modality-lut",
+    ],
 )
 def test_rendering_agrees_with_highdicom(tmp_path: Path, elements: dict[str, Any]) -> None:
     if "ModalityLUTSequence" in elements:

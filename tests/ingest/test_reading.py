@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
-    HTJ2KLossless,
     BreastTomosynthesisImageStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     DigitalMammographyXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -37,6 +38,7 @@ from pydicom.uid import (
 
 from medproto.config import IngestSettings
 from medproto.errors import InputError, RefusedImage, UnreadableImage
+from medproto.ingest import decoding
 from medproto.ingest.mammogram import digest_pixels
 from medproto.ingest.reading import read_mammogram
 from tests.ingest.factory import (
@@ -132,13 +134,26 @@ def test_every_uncompressed_syntax_and_rle_give_the_same_pixels(tmp_path: Path, 
     ],
     ids=["jpeg-lossless", "jpeg-ls", "jpeg-2000", "htj2k"],
 )
-def test_every_lossless_syntax_gives_the_same_pixels(
-    tmp_path: Path, syntax: str, encode: Callable[..., bytes]
-) -> None:
+def test_every_lossless_syntax_gives_the_same_pixels(tmp_path: Path, syntax: str, encode: Callable[..., bytes]) -> None:
     expected = read_mammogram(write(tmp_path / "plain.dcm")).pixels_sha256
     mammogram = read_mammogram(encapsulated(tmp_path / "a.dcm", syntax, encode))
     assert mammogram.pixels_sha256 == expected
     assert mammogram.decoder.startswith("imagecodecs ")
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless])
+def test_where_the_fastest_decoder_fails_another_gives_the_same_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    encode = imagecodecs.jpegls_encode
+    if syntax == JPEG2000Lossless:
+        encode = partial(imagecodecs.jpeg2k_encode, level=0, reversible=True, codecformat="j2k")
+    path = encapsulated(tmp_path / "a.dcm", syntax, encode)
+    expected = read_mammogram(path)
+    monkeypatch.setattr(decoding, "IMAGECODECS", {frozenset({syntax}): "jpegxl_decode"})
+    fallback = read_mammogram(path)
+    assert fallback.decoder.startswith("pydicom ")
+    assert fallback.pixels_sha256 == expected.pixels_sha256
 
 
 @pytest.mark.parametrize("syntax, bits", [(JPEGBaseline8Bit, 8), (JPEGExtended12Bit, 12)])
@@ -158,7 +173,7 @@ def test_lossy_jpeg_of_8_and_12_bits_is_close_to_the_original(tmp_path: Path, sy
 
 def test_a_text_file_is_not_dicom(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("planted PLANTED^NAME was here\n" * 20)
+    path.write_text("planted PLANTED^ZEBEDEE was here\n" * 20)
     assert unreadable(path) == "NOT_DICOM"
     path.write_bytes(b"")
     assert unreadable(path) == "NOT_DICOM"
@@ -185,7 +200,7 @@ def test_a_file_cut_anywhere_is_never_a_picture(tmp_path: Path, syntax: str) -> 
     ends = {*np.linspace(140, len(whole) - 40, 60).astype(int).tolist(), len(whole) - 9, len(whole) - 2}
     for end in sorted(ends):
         (tmp_path / "cut.dcm").write_bytes(whole[:end])
-        with pytest.raises((UnreadableImage, RefusedImage), match="incomplete|Not a mammogram|not DICOM"):
+        with pytest.raises((UnreadableImage, RefusedImage), match=r"incomplete|Not a mammogram|not DICOM"):
             read_mammogram(tmp_path / "cut.dcm")
 
 
@@ -240,6 +255,7 @@ def test_garbage_in_a_stream_is_undecodable(tmp_path: Path) -> None:
         ({"Modality": "CT", "SOPClassUID": CTImageStorage}, "NOT_MAMMOGRAM"),
         ({"SOPClassUID": CTImageStorage}, "NOT_MAMMOGRAM"),
         ({"PhotometricInterpretation": "RGB"}, "NOT_MAMMOGRAM"),
+        ({"PhotometricInterpretation": None}, "NOT_MAMMOGRAM"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR_PROCESSING"),
         ({"SOPClassUID": DigitalMammographyXRayImageStorageForProcessing}, "FOR_PROCESSING"),
         ({"SOPClassUID": BreastTomosynthesisImageStorage}, "TOMOSYNTHESIS"),
@@ -300,21 +316,40 @@ def test_a_phantom_says_that_it_is_synthetic(tmp_path: Path) -> None:
     assert read_mammogram(write(tmp_path / "b.dcm", Manufacturer="medproto phantom SYNTHETIC")).synthetic
 
 
-def test_no_message_repeats_a_planted_identifier(tmp_path: Path) -> None:
+def test_no_message_or_log_repeats_a_planted_identifier(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "planted").mkdir()
     path = tmp_path / "planted" / "PLANTED.dcm"
-    words = ["Modality", "PhotometricInterpretation", "ViewPosition", "Laterality", "VOILUTFunction", "BodyPartExamined"]
-    for changes in [{}, *({word: "PLANTED"} for word in words), {"Rows": 0}, {"BitsAllocated": 32}, {"PixelData": None}]:
+    words = [
+        "Modality",
+        "PhotometricInterpretation",
+        "ViewPosition",
+        "Laterality",
+        "VOILUTFunction",
+        "BodyPartExamined",
+    ]
+    for changes in [
+        {},
+        *({word: "PLANTED"} for word in words),
+        {"Rows": 0},
+        {"BitsAllocated": 32},
+        {"Manufacturer": "malformed"},
+        {"PixelData": None},
+    ]:
         write(path, **changes)
+        if changes.get("Manufacturer") == "malformed":
+            path.write_bytes(path.read_bytes().replace(STUDY_UID.encode(), b"PLANTED" + STUDY_UID[7:].encode()))
         try:
             mammogram = read_mammogram(path)
             said = repr(mammogram.identity) + mammogram.voi + repr(mammogram.findings)
         except InputError as err:
             said = str(err) + repr(err)
+        said += caplog.text + capfd.readouterr().err
         assert not [word for word in PLANTED if word.lower() in said.lower()], said
 
 
-def test_sequences_nested_a_thousand_deep_are_a_typed_error_or_read(tmp_path: Path) -> None:
+def test_sequences_nested_150_deep_are_read(tmp_path: Path) -> None:
     dataset = dcmread(write(tmp_path / "a.dcm"))
     inner = Dataset()
     for _ in range(150):
@@ -348,6 +383,8 @@ def test_random_damage_is_a_typed_error_or_a_picture_of_the_declared_shape(tmp_p
 
 
 def test_ingest_is_imported_without_torch_and_monai() -> None:
-    script = "import sys, medproto.ingest.exam, medproto.ingest.inspection; print({'torch', 'monai'} & set(sys.modules))"
+    script = (
+        "import sys, medproto.ingest.exam, medproto.ingest.inspection; print({'torch', 'monai'} & set(sys.modules))"
+    )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
