@@ -110,7 +110,7 @@ def power_law(rng: np.random.Generator, shape: tuple[int, int], exponent: float 
     """
     spectrum = fft.rfft2(rng.standard_normal(shape, dtype=np.float32)) * _amplitude(shape, exponent)
     field = fft.irfft2(spectrum, s=shape)
-    return (field / field.std()).astype(np.float32)
+    return np.asarray(field / field.std(), dtype=np.float32)
 
 
 def enlarge(field: Field, shape: tuple[int, int] = (ROWS, COLUMNS)) -> Field:
@@ -119,9 +119,9 @@ def enlarge(field: Field, shape: tuple[int, int] = (ROWS, COLUMNS)) -> Field:
     return np.asarray(finer, dtype=np.float32)
 
 
-def sigmoid(field: Field) -> Field:
+def sigmoid(field: NDArray[np.floating]) -> Field:
     """Logistic function, safe for large arguments."""
-    return np.float32(1) / (np.float32(1) + np.exp(-np.clip(field, -30, 30)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(field, -30, 30))), dtype=np.float32)
 
 
 def draw_anatomy(rng: np.random.Generator, breast: Breast, view: View) -> Anatomy:
@@ -167,7 +167,7 @@ def _amplitude(shape: tuple[int, int], exponent: float) -> Field:
 def _distance(level: Field) -> Field:
     """Distance in millimetres from the zero line of a level function, to first order; clipped where it means little."""
     rows, columns = np.gradient(level, SPACING_MM * COARSE)
-    return np.clip(level / np.maximum(np.hypot(rows, columns), 1e-3), -30, 60).astype(np.float32)
+    return np.asarray(np.clip(level / np.maximum(np.hypot(rows, columns), 1e-3), -30, 60), dtype=np.float32)
 
 
 def _outline_cc(rng: np.random.Generator, breast: Breast, v: Field, u: Field) -> tuple[Field, tuple[float, float]]:
@@ -194,14 +194,15 @@ def _outline_mlo(rng: np.random.Generator, breast: Breast, v: Field, u: Field) -
 
 
 def _with_nipple(rng: np.random.Generator, depth_mm: float, offset: Field) -> Field:
-    return depth_mm + np.float32(rng.uniform(1.5, 4.5)) * np.exp(-((offset / rng.uniform(3.5, 5.5)) ** 2))
+    bump = rng.uniform(1.5, 4.5) * np.exp(-((offset / rng.uniform(3.5, 5.5)) ** 2))
+    return np.asarray(depth_mm + bump, dtype=np.float32)
 
 
 def _wobble(rng: np.random.Generator, v: Field) -> Field:
     """Outlines are no ellipses: a slow relative change of a few percent along v."""
     turns, phase = rng.uniform(0.6, 2.2, 2), rng.uniform(0, 2 * np.pi, 2)
     waves = sum(np.sin(2 * np.pi * t * v / HEIGHT_MM + p) for t, p in zip(turns, phase, strict=True))
-    return (1 + 0.02 * waves).astype(np.float32)
+    return np.asarray(1 + 0.02 * waves, dtype=np.float32)
 
 
 def _pectoral(rng: np.random.Generator, breast: Breast, v: Field, u: Field) -> Field:
@@ -259,4 +260,4 @@ def _with_muscle(rng: np.random.Generator, breast: Breast, tissue: Field, pector
     weight = enlarge(pectoral)
     # Muscle adds to what lies before it: half of the tissue's own structure stays visible.
     muscle = enlarge(brightness.astype(np.float32)) + np.float32(0.35) * (tissue - tissue.mean())
-    return tissue + weight * (np.maximum(muscle, tissue * np.float32(0.9)) - tissue)
+    return np.asarray(tissue + weight * (np.maximum(muscle, tissue * np.float32(0.9)) - tissue), dtype=np.float32)

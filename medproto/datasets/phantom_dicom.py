@@ -76,7 +76,7 @@ def stored_values(picture: Field, style: Style) -> NDArray[np.uint16]:
     """Stored values, 12 bits, that the style's window (LINEAR) renders as the picture; shape (Y, X)."""
     # PS3.3 C.11.2.1.2.1: y = (x - (c - 0.5)) / (w - 1) + 0.5
     values = (np.clip(picture, 0, 1) - np.float32(0.5)) * np.float32(style.width - 1) + np.float32(style.centre - 0.5)
-    return np.clip(np.rint(values), 0, 4095).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(values), 0, 4095), dtype=np.uint16)
 
 
 def write_dicom(path: Path, header: Header, pixels: NDArray[np.uint16]) -> None:

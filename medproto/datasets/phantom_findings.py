@@ -150,10 +150,10 @@ def _mask(kind: Kind, shape: Field) -> NDArray[np.bool_]:
     return np.asarray(np.kron(joined, np.ones((4, 4), bool))[: shape.shape[0], : shape.shape[1]])
 
 
-def _edge(inside_mm: Field, softness_mm: float) -> Field:
+def _edge(inside_mm: NDArray[np.floating], softness_mm: float) -> Field:
     """1 well inside, 0 well outside, with a soft margin."""
     ramp = np.clip(inside_mm / np.float32(2 * softness_mm) + np.float32(0.5), 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
 
 
 def _lobed(rng: np.random.Generator, angle: Field, lobes: range, strength: float) -> Field:
@@ -179,7 +179,7 @@ def _circumscribed(rng: np.random.Generator, window: Window, radius_mm: float) -
     inside = radius_mm * _lobed(rng, angle, range(2, 4), 0.1) - distance
     body = _edge(inside, 0.5) * (0.82 + 0.18 * np.sqrt(np.clip(inside / radius_mm, 0, 1)))
     halo = np.exp(-(((inside + 1.1) / 0.7) ** 2))
-    return (body - 0.22 * halo).astype(np.float32)
+    return np.asarray(body - 0.22 * halo, dtype=np.float32)
 
 
 def _spiculated(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
@@ -197,7 +197,7 @@ def _spiculated(rng: np.random.Generator, window: Window, radius_mm: float) -> F
         left = np.clip(1 - along / length, 0, 1)
         line = _edge(width * (0.35 + 0.65 * left) - np.abs(across), 0.35) * (along > 0) * np.sqrt(left)
         body = np.maximum(body, np.float32(rng.uniform(0.65, 0.95)) * line)
-    return body.astype(np.float32)
+    return np.asarray(body, dtype=np.float32)
 
 
 def _cluster(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:

@@ -102,18 +102,14 @@ class Film:
         """The square nearest to that centre that lies in the breast and on nothing taken, None where there is none."""
         if side > min(self.shape):
             return None
-        total = np.zeros((self.shape[0] + 1, self.shape[1] + 1), dtype=np.int32)
-        total[1:, 1:] = np.unpackbits(self.packed, axis=1, count=self.shape[1]).cumsum(0, np.int32).cumsum(1, np.int32)
-        area = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-        first = [
-            int(np.clip(round(middle - side / 2), 0, size - side))
-            for middle, size in zip(centre, self.shape, strict=True)
-        ]
-        # On a grid through the wanted place, so that a square that needs no shift gets none.
-        tops = np.arange(first[0] % _STEP_PX, area.shape[0], _STEP_PX)
-        lefts = np.arange(first[1] % _STEP_PX, area.shape[1], _STEP_PX)
+        reach = LARGEST_SHIFT * side
+        tops, lefts = (_starts(middle, side, size) for middle, size in zip(centre, self.shape, strict=True))
+        part = np.unpackbits(self.packed[tops[0] : tops[-1] + side], axis=1)[:, lefts[0] : lefts[-1] + side]
+        total = np.pad(part.cumsum(0, np.int32).cumsum(1, np.int32), ((1, 0), (1, 0)))
+        y, x = (tops - tops[0])[:, None], (lefts - lefts[0])[None, :]
+        area = total[y + side, x + side] - total[y, x + side] - total[y + side, x] + total[y, x]
         shift = np.hypot((tops + side / 2 - centre[0])[:, None], (lefts + side / 2 - centre[1])[None, :])
-        allowed = (area[np.ix_(tops, lefts)] >= INSIDE * side**2) & (shift <= LARGEST_SHIFT * side)
+        allowed = (area >= INSIDE * side**2) & (shift <= reach)
         for index in np.flatnonzero(allowed)[np.argsort(shift[allowed], kind="stable")]:
             square = Square(int(tops[index // len(lefts)]), int(lefts[index % len(lefts)]), side)
             if not any(square.overlaps(other) for other in taken):
@@ -190,6 +186,14 @@ def plan_regions(manifest: Manifest, seed: int, progress: Progress | None = None
         left_out=len(lesions) - len(kept),
         without_place=sum(not film.row.boxes for film in abnormal),
     )
+
+
+def _starts(middle: float, side: int, size: int) -> NDArray[np.int64]:
+    """First pixels to try along one axis: the wanted one, kept in the film, and every fourth within reach of it."""
+    wanted = int(np.clip(round(middle - side / 2), 0, size - side))
+    steps = int(LARGEST_SHIFT * side) // _STEP_PX + 1
+    starts = wanted + _STEP_PX * np.arange(-steps, steps + 1)
+    return starts[(starts >= 0) & (starts <= size - side)]
 
 
 def _around(film: Film, box: Box) -> Square | None:

@@ -16,7 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from medproto.errors import InputError
@@ -79,7 +79,7 @@ def shortcut_auroc(features: NDArray[np.floating], labels: Sequence[bool], patie
 
 
 def _cross_validated(
-    model: RandomForestClassifier | object,
+    model: Pipeline | RandomForestClassifier,
     features: NDArray[np.floating],
     truth: NDArray[np.bool_],
     folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
@@ -100,7 +100,7 @@ def _brightness(values: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _texture(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     """Gradient energy, and contrast, homogeneity and energy of co-occurrence at one and four pixels."""
-    rows, columns = np.gradient(pixels)
+    rows, columns = (np.asarray(one) for one in np.gradient(pixels))
     gradient = np.hypot(rows, columns)
     found = [gradient.mean(), np.square(gradient).mean(), *np.percentile(gradient, (90, 99, 99.9))]
     curved = np.abs(rows[1:, :] - rows[:-1, :])[:, 1:] + np.abs(columns[:, 1:] - columns[:, :-1])[1:, :]
@@ -121,4 +121,4 @@ def _spectrum(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     frequency = np.hypot(fft.fftfreq(SIZE[0])[:, None], fft.rfftfreq(SIZE[1])[None, :])
     edges = np.geomspace(1 / SIZE[0], 0.5, _BANDS + 1)
     ring = np.clip(np.searchsorted(edges, frequency.ravel()), 0, _BANDS)
-    return np.log(np.bincount(ring, weights=power.ravel(), minlength=_BANDS + 1) + 1e-12)
+    return np.asarray(np.log(np.bincount(ring, weights=power.ravel(), minlength=_BANDS + 1) + 1e-12), dtype=float)
