@@ -17,7 +17,9 @@ def main() -> None:
     from ui.opening import ask_for_name
     from ui.style import STYLE
 
-    st.set_page_config("medproto reading room", page_icon=":material/radiology:", layout="wide")
+    st.set_page_config(
+        "medproto reading room", page_icon=":material/radiology:", layout="wide", initial_sidebar_state="collapsed"
+    )
     pages = [
         st.Page("screens/worklist.py", title="Worklist", icon=":material/list:", default=True),
         st.Page("screens/exam.py", title="Exam", icon=":material/radiology:"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -25,17 +26,37 @@ def rows_page(key: str, total: int, size: int) -> int:
     return page
 
 
-def head(cells: Sequence[str], widths: str) -> None:
-    """The head of a list: quiet column names above the columns of `row`."""
-    left, _ = st.columns([0.9, 0.1], gap="small")
-    left.html(_grid(cells, widths, "mp-row mp-head"))
+@dataclass(frozen=True)
+class Columns:
+    """The grid of a list.
+
+    Args:
+        names: what stands above the columns.
+        widths: their widths, as in CSS.
+        button: share of the width that the button at a line's end takes.
+    """
+
+    names: tuple[str, ...]
+    widths: str
+    button: float
+
+    @property
+    def shares(self) -> list[float]:
+        """Shares of text and button."""
+        return [1 - self.button, self.button]
 
 
-def row(cells: Sequence[str], widths: str, label: str, key: str) -> bool:
+def head(columns: Columns) -> None:
+    """The head of a list: quiet names above the columns of `row`."""
+    left, _ = st.columns(columns.shares, gap="small")
+    left.html(_grid([text(name) for name in columns.names], columns.widths, "mp-row mp-head"))
+
+
+def row(columns: Columns, cells: Sequence[str], label: str, key: str) -> bool:
     """One line; cells are HTML. True when its button was pressed."""
-    left, right = st.columns([0.9, 0.1], gap="small", vertical_alignment="center")
-    left.html(_grid(cells, widths, "mp-row"))
-    return right.button(label, key=key, width="stretch")
+    left, right = st.columns(columns.shares, gap="small", vertical_alignment="center")
+    left.html(_grid(cells, columns.widths, "mp-row"))
+    return right.button(label, key=key, width="stretch", type="tertiary")
 
 
 def text(value: str) -> str:

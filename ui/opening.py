@@ -61,7 +61,9 @@ def shown(draw: Callable[[Room], None]) -> None:
         banners(synthetic=False)
         _no_ledger(err)
     except MedprotoError as err:
-        st.error(str(err), icon=":material/error:")
+        banners(synthetic=False)
+        st.error(_sentence(err), icon=":material/error:")
+        st.page_link(WORKLIST_PAGE, label="Back to the worklist", icon=":material/list:")
 
 
 def banners(synthetic: bool) -> None:
@@ -69,8 +71,14 @@ def banners(synthetic: bool) -> None:
     tags = [f'<span class="mp-banner mp-synthetic">{SYNTHETIC}</span>'] if synthetic else []
     tags.append(f'<span class="mp-banner">{RESEARCH_USE}</span>')
     who = html.escape(actor().name)
-    reader = f'<span class="mp-who">Not signed in: local reader <b>{who}</b></span>'
+    reader = f'<span class="mp-who">Not signed in: local reader <b>{who}</b> (change the name in the side bar)</span>'
     st.html(f'<div class="mp-banners">{"".join(tags)}{reader}</div>')
+
+
+def _sentence(err: MedprotoError) -> str:
+    """An error's words as a sentence: a capital at its head, one full stop at its end."""
+    text = str(err).rstrip(". ")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _login_name() -> str:
@@ -83,7 +91,7 @@ def _login_name() -> str:
 def _no_ledger(err: LedgerUnavailable) -> None:
     st.subheader("There is no ledger here yet")
     st.write(f"This reading room looks for its ledger in `{home()}` and found none that it can read.")
-    st.write(f"What it met: {err}.".replace("..", "."))
+    st.write(f"What it met: {_sentence(err)}")
     st.markdown(
         "- To try it with synthetic exams, run `make demo`, then open this page again.\n"
         "- To read your own exams, score them first: `medproto predict` writes the ledger.\n"

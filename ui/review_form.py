@@ -44,7 +44,10 @@ def review_form(room: Room, number: int, record: Prediction, earlier: Sequence[R
             placeholder="None",
         )
         comment = st.text_area("Comment", key=f"comment_{number}", max_chars=2000, height=80)
-        st.caption(f"Signed as {reader.name}, {reader.role}. A review cannot be changed; a later one stands beside it.")
+        st.caption(
+            f"Signed as {reader.name}, {reader.role}. A review cannot be changed; a later one stands beside it."
+            " Change your name in the side bar."
+        )
         pressed = st.form_submit_button("Sign and save review", type="primary")
     if not pressed:
         return

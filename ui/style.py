@@ -6,8 +6,8 @@ import base64
 from typing import Final
 
 STYLE: Final = """<style>
-.block-container{padding-top:3.6rem;padding-bottom:3rem;max-width:1700px}
-.mp-banners{display:flex;gap:.6rem;align-items:center;flex-wrap:wrap;font-size:.8rem;margin-bottom:.2rem}
+.block-container{padding:4.4rem 2.2rem 3rem;max-width:1700px}
+.mp-banners{display:flex;gap:.6rem;align-items:center;flex-wrap:wrap;font-size:.8rem;margin-bottom:-.4rem}
 .mp-banner{background:#343d47;color:#f1f4f6;padding:.16rem .6rem;border-radius:.25rem;font-weight:600}
 .mp-synthetic{background:#8f3f00;color:#fff}
 .mp-who{color:#aab3bd;margin-left:auto}
@@ -33,7 +33,7 @@ STYLE: Final = """<style>
 .mp-facts{display:flex;flex-wrap:wrap;gap:.3rem 1.6rem;margin:.1rem 0 .3rem;font-size:.9rem;
   font-variant-numeric:tabular-nums}
 .mp-facts div span{display:block;color:#aab3bd;font-size:.78rem}
-.mp-wall{background:#000;border:1px solid #262c33;--h:clamp(250px,40vh,620px)}
+.mp-wall{background:#000;border:1px solid #262c33;--h:clamp(250px,37vh,620px)}
 .mp-wall.large{--h:clamp(420px,82vh,1100px)}
 .mp-wall .line{display:grid;grid-template-columns:1fr 1fr;gap:2px}
 .mp-wall .slot{position:relative;height:var(--h);overflow:hidden;background:#000}
@@ -57,8 +57,8 @@ STYLE: Final = """<style>
 .mp-wall .ruler span{position:absolute;bottom:.4rem;left:50%;transform:translateX(-50%);font-size:.72rem;color:#fff;
   white-space:nowrap;text-shadow:0 0 3px #000}
 .mp-wall .R .ruler{left:.6rem}.mp-wall .L .ruler{right:.6rem}
-.mp-card{display:grid;grid-template-columns:1.7rem 8.2rem 8.2rem 1fr;gap:.7rem;padding:.7rem 0;
-  border-top:1px solid #262c33;font-size:.85rem;line-height:1.4}
+.mp-card{display:grid;grid-template-columns:1.7rem 8.2rem 8.2rem minmax(0,1fr);gap:.7rem;padding:.7rem 0;
+  overflow-wrap:anywhere;border-top:1px solid #262c33;font-size:.85rem;line-height:1.4}
 .mp-card figure{margin:0}.mp-card img{width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block}
 .mp-card figcaption{color:#c3cad1;font-size:.78rem;margin-top:.2rem}
 .mp-card .no{background:#ffd24a;color:#000;font-weight:700;text-align:center;min-width:1.6rem;height:1.6rem;

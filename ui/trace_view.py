@@ -71,6 +71,5 @@ def _driven(room: Room, prototype_id: str) -> None:
         verdicts = ", ".join(driven.verdicts) or "no review"
         misled = "; a reader says it misled" if driven.misled else ""
         counted = "" if driven.decision == "no decision" else f", contribution {signed(driven.contribution)}"
-        st.write(
-            f"Entry {driven.number}, {driven.exam_id}: {driven.decision}{counted}, rank {driven.rank}, {verdicts}{misled}"
-        )
+        where = f"Entry {driven.number}, {driven.exam_id}"
+        st.write(f"{where}: {driven.decision}{counted}, rank {driven.rank}, {verdicts}{misled}")

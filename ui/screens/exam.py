@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from functools import partial
 
 import streamlit as st
@@ -33,7 +34,7 @@ def draw(room: Room) -> None:
     wide = bool(st.session_state.get("exam_large"))
     left, right = (st.container(), st.container()) if wide else st.columns([0.54, 0.46], gap="medium")
     with left:
-        _views(room, record)
+        _views(room, record, wide)
     with right:
         st.html(conclusion_html(record) + score_html(record))
         _details(room, number, record)
@@ -76,34 +77,52 @@ def _title(room: Room, number: int, record: Prediction) -> None:
         st.html(
             f'<div><b style="font-size:1.15rem">{record.exam_id}</b><br>'
             f'<span class="mp-quiet mp-small">{record.patient_id}, ledger entry {number}, '
-            f"model {record.bundle_name}</span></div>",
+            f"model {html.escape(record.bundle_name)}</span></div>",
             width="content",
         )
-        with st.container(horizontal=True, width="content"):
-            st.download_button(
-                "Report as PDF",
-                data=partial(report_bytes, number, actor()),
-                file_name=f"{record.exam_id}-entry-{number}.pdf",
-                mime="application/pdf",
-                on_click="ignore",
-                icon=":material/picture_as_pdf:",
-                key="pdf",
-            )
-            following = [i for i in worklist(room, "open") if i.number != number]
-            if st.button("Next exam", icon=":material/skip_next:", disabled=not following, key="next", shortcut="n"):
-                st.switch_page(EXAM_PAGE, query_params={"entry": str(following[0].number)})
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            st.toggle("Large views", key="exam_large")
+            st.toggle("Heatmap", value=True, key="heat")
+            _opacity()
+            _leave(room, number, record)
 
 
-def _views(room: Room, record: Prediction) -> None:
+def _opacity() -> None:
+    st.slider(
+        "Opacity of the heatmap",
+        *(10, 100, 100, 10),
+        format="opacity %d %%",
+        key="opacity",
+        disabled=not st.session_state.get("heat", True),
+        width=130,
+        label_visibility="collapsed",
+    )
+
+
+def _leave(room: Room, number: int, record: Prediction) -> None:
+    """The two ways on: the report, and the next exam without a review."""
+    st.download_button(
+        "Report as PDF",
+        data=partial(report_bytes, number, actor()),
+        file_name=f"{record.exam_id}-entry-{number}.pdf",
+        mime="application/pdf",
+        on_click="ignore",
+        icon=":material/picture_as_pdf:",
+        key="pdf",
+    )
+    following = [item for item in worklist(room, "open") if item.number != number]
+    if st.button("Next exam", icon=":material/skip_next:", disabled=not following, key="next", shortcut="n"):
+        st.switch_page(EXAM_PAGE, query_params={"entry": str(following[0].number)})
+
+
+def _views(room: Room, record: Prediction, large: bool) -> None:
     labels = [item.label for item in (*supporting(record), *opposing(record))]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        heat = st.toggle("Heatmap", value=True, key="heat")
-        opacity = st.slider("Opacity", 10, 100, 100, 10, format="%d %%", key="opacity", disabled=not heat, width=130)
-        choice = st.segmented_control("Prototype", [ALL, *labels], default=ALL, key="choice", width="content")
-        st.toggle("Large", key="exam_large")
-    large = bool(st.session_state.get("exam_large"))
+    choice = st.segmented_control(
+        "Show the evidence of", [ALL, *labels], default=ALL, key="choice", label_visibility="collapsed"
+    )
     st.html(wall_html(record, partial(picture, room), large))
-    st.html(layers_css(record, choice or ALL, heat, opacity / 100))
+    heat, opacity = bool(st.session_state["heat"]), int(st.session_state["opacity"])
+    st.html(layers_css(record, choice if choice in labels else ALL, heat, opacity / 100))
     st.caption(
         "Numbered solid boxes speak for the class, lettered dashed boxes against it; “All” shows the numbered ones. "
         "Pictures are shown as stored, not mirrored; the region shown is the one that was scored."

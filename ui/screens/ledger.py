@@ -13,7 +13,9 @@ from ui.opening import banners, shown
 from ui.trace_view import trace_view
 
 _PAGE_SIZE: Final = 14
-_WIDTHS: Final = "3.2rem 10rem 1.3fr 1fr 1.6fr"
+_COLUMNS: Final = listing.Columns(
+    ("Entry", "Time (UTC)", "Kind", "Actor", "Exam or leaf"), "2.8rem 9.5rem 1.3fr 1fr 1.5fr", 0.14
+)
 _EVERY: Final = "every kind"
 _KINDS: Final = (
     _EVERY,
@@ -68,19 +70,19 @@ def _list(room: Room, which: LedgerFilter) -> tuple[Entry, ...]:
         return ()
     page = listing.rows_page("ledger_page", total, _PAGE_SIZE)
     entries = ledger_page(room, which, page * _PAGE_SIZE, _PAGE_SIZE).entries
-    listing.head([listing.text(name) for name in ("Entry", "Time (UTC)", "Kind", "Actor", "Exam or leaf")], _WIDTHS)
-    for entry in entries:
-        cells = (
-            str(entry.number),
-            f"{entry.time:%Y-%m-%d %H:%M:%S}",
-            entry.kind,
-            entry.actor,
-            entry.exam_id or f"leaf {entry.leaf[:12]}…",
-        )
-        if listing.row([listing.text(cell) for cell in cells], _WIDTHS, "Show", f"show_{entry.number}"):
-            st.query_params["entry"] = str(entry.number)
-            st.rerun()
+    with st.container(gap=None):
+        listing.head(_COLUMNS)
+        for entry in entries:
+            if listing.row(_COLUMNS, _cells(entry), "Show", f"show_{entry.number}"):
+                st.query_params["entry"] = str(entry.number)
+                st.rerun()
     return entries
+
+
+def _cells(entry: Entry) -> list[str]:
+    about = entry.exam_id or f"leaf {entry.leaf[:12]}…"
+    cells = (str(entry.number), f"{entry.time:%Y-%m-%d %H:%M:%S}", entry.kind, entry.actor, about)
+    return [listing.text(cell) for cell in cells]
 
 
 def _chosen(room: Room) -> Entry | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import streamlit as st
@@ -11,10 +12,15 @@ from audit.report_words import number, percent
 from audit.service import Room, WorklistItem, refusals, worklist
 from medproto.records import RefusedRecord
 from ui import listing
-from ui.opening import EXAM_PAGE, banners, shown
+from ui.export import report_bytes
+from ui.opening import EXAM_PAGE, actor, banners, shown
 
 _PAGE_SIZE: Final = 20
-_WIDTHS: Final = "2.2fr 1.3fr 2fr 1.2fr 1.7fr 1.3fr 1.5fr"
+_COLUMNS: Final = listing.Columns(
+    ("Exam", "Outcome", "Score against operating point", "Probability", "Input checks", "Review", "Scored (UTC)"),
+    "2fr 1.2fr 2.1fr 1.1fr 2fr .9fr 1.5fr",
+    0.09,
+)
 _FILTERS: Final = ("Flagged", "No decision", "Not flagged", "All", "Refused")
 
 
@@ -46,19 +52,11 @@ def _exams(items: Sequence[WorklistItem], kind: str) -> None:
         st.info(f"No exam matches “{kind}” with this search. Choose “All”, or clear the search.")
         return
     page = listing.rows_page("worklist_page", len(items), _PAGE_SIZE)
-    names = (
-        "Exam",
-        "Outcome",
-        "Score against operating point",
-        "Probability",
-        "Input checks",
-        "Review",
-        "Scored (UTC)",
-    )
-    listing.head([listing.text(name) for name in names], _WIDTHS)
-    for item in items[page * _PAGE_SIZE : (page + 1) * _PAGE_SIZE]:
-        if listing.row(_cells(item), _WIDTHS, "Open", f"open_{item.number}"):
-            st.switch_page(EXAM_PAGE, query_params={"entry": str(item.number)})
+    with st.container(gap=None):
+        listing.head(_COLUMNS)
+        for item in items[page * _PAGE_SIZE : (page + 1) * _PAGE_SIZE]:
+            if listing.row(_COLUMNS, _cells(item), "Open", f"open_{item.number}"):
+                st.switch_page(EXAM_PAGE, query_params={"entry": str(item.number)})
 
 
 def _cells(item: WorklistItem) -> list[str]:
@@ -95,6 +93,16 @@ def _refused(room: Room, search: str) -> None:
                 st.write(f"{image.image_id}: {reasons}")
             if not images:
                 st.write("No image of this exam is named in the entry.")
+            if entry.kind == "refusal":
+                st.download_button(
+                    "Report as PDF",
+                    data=partial(report_bytes, entry.number, actor()),
+                    file_name=f"refused-entry-{entry.number}.pdf",
+                    mime="application/pdf",
+                    on_click="ignore",
+                    icon=":material/picture_as_pdf:",
+                    key=f"refused_pdf_{entry.number}",
+                )
 
 
 def _sentence(payload: object) -> str:

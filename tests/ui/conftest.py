@@ -1,0 +1,83 @@
+"""A real room with one exam of each outcome, and the application over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from audit.service import Actor, BundleScorer, Entry, Room, open_room, score_exam
+from medproto.errors import EmptyExam
+from medproto.records import GateFinding, Pseudonymise, RefusedRecord, Scored
+from tests.audit.factory import BUNDLE_ID, make_scored, sha256
+from ui.launch import APP
+from ui.opening import HOME_VARIABLE, URL_VARIABLE
+
+ACTOR = Actor("ada.scorer", "service")
+
+
+def refusing(paths: object, pseudonymise: Pseudonymise) -> Scored:
+    """A scorer that refuses every exam with one reason."""
+    reason = GateFinding(code="FOR_PROCESSING", severity="refuse", sentence="The image holds raw detector values.")
+    image = RefusedRecord(image_id="image-0011223344556677", file_sha256=sha256(b"raw"), findings=(reason,))
+    raise EmptyExam("No image of this exam can be scored.", (image,))
+
+
+def fill(home: Path) -> dict[str, Entry]:
+    """Score a flagged, a not flagged and an undecided exam, and one that is refused."""
+    scorers: dict[str, Callable[..., Scored]] = {"refused": refusing}
+    for exam, decision in enumerate(("flagged", "not flagged", "no decision"), start=1):
+        scored = make_scored(decision, exam=str(exam))  # type: ignore[arg-type]
+        scorers[decision] = lambda paths, pseudonymise, scored=scored: scored
+    entries = {}
+    with open_room(home, create=True) as room:
+        for name, score in scorers.items():
+            path = home.parent / f"{name}.dcm"
+            path.write_bytes(name.encode())
+            entries[name] = score_exam(room, [path], BundleScorer(BUNDLE_ID, "factory-phantom", score), ACTOR)
+    return entries
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home that the application is pointed at."""
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.setenv("USER", "grace.reader")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def exams(home: Path) -> dict[str, Entry]:
+    """The entries of a filled room, by outcome."""
+    return fill(home)
+
+
+@pytest.fixture
+def room(exams: dict[str, Entry], home: Path) -> Room:
+    """The filled room, opened beside the application."""
+    return open_room(home)
+
+
+def opened(page: str = "", entry: int | None = None) -> AppTest:
+    """The application on one of its pages."""
+    app = AppTest.from_file(str(APP), default_timeout=30).run()
+    if page:
+        app.switch_page(f"screens/{page}.py")
+        if entry is not None:
+            app.query_params["entry"] = str(entry)
+        app.run()
+    return app
+
+
+def words(app: AppTest) -> str:
+    """Everything a page says, pictures left out."""
+    parts = [
+        str(block.value)
+        for kind in ("html", "markdown", "caption", "error", "info", "success", "text", "subheader")
+        for block in app.get(kind)
+        if hasattr(block, "value")
+    ]
+    return " ".join(parts)

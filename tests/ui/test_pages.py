@@ -1,0 +1,192 @@
+"""Each page over a real ledger: what it says, what it writes down, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from audit.report_words import number
+from audit.service import Entry, LedgerFilter, Room, ledger_page, prediction, reviews
+from tests.ui.conftest import opened, words
+from ui.review_form import NO_REASON, NO_VERDICT
+
+
+def kinds(room: Room) -> list[str]:
+    """Kinds of all entries, oldest first."""
+    return [entry.kind for entry in reversed(ledger_page(room, LedgerFilter(), 0, 100).entries)]
+
+
+def test_without_a_ledger_the_page_says_what_to_do(home: Path) -> None:
+    app = opened()
+    assert not app.exception
+    assert "There is no ledger here yet" in words(app)
+    assert "make demo" in words(app)
+    assert str(home) in words(app)
+
+
+def test_a_ledger_that_comes_back_is_found_again(exams: dict[str, Entry], home: Path) -> None:
+    app = opened()
+    shutil.move(home, home.with_name("away"))
+    assert "There is no ledger here yet" in words(app.run())
+    shutil.move(home.with_name("away"), home)
+    assert exams["flagged"].exam_id in words(app.run())
+
+
+def test_worklist_opens_on_flagged_exams_with_counts_and_banners(exams: dict[str, Entry]) -> None:
+    said = words(opened())
+    assert str(exams["flagged"].exam_id) in said
+    assert str(exams["not flagged"].exam_id) not in said
+    for banner in ("SYNTHETIC", "Research use only", "Not signed in: local reader", "grace.reader"):
+        assert banner in said
+
+
+def test_worklist_shows_no_score_for_an_exam_without_a_decision(exams: dict[str, Entry], room: Room) -> None:
+    app = opened()
+    app.segmented_control(key="worklist_kind").set_value("No decision").run()
+    _, record = prediction(room, exams["no decision"].number)
+    assert record.exam_id in words(app)
+    assert number(record.margin) not in words(app)
+
+
+def test_worklist_lists_refused_exams_with_their_reason(exams: dict[str, Entry]) -> None:
+    app = opened()
+    app.segmented_control(key="worklist_kind").set_value("Refused").run()
+    assert "The image holds raw detector values." in words(app)
+
+
+def test_worklist_search_that_finds_nothing_says_what_to_do(exams: dict[str, Entry]) -> None:
+    app = opened()
+    app.text_input(key="worklist_search").set_value("exam-nobody").run()
+    assert "clear the search" in words(app)
+
+
+def test_opening_an_exam_from_the_worklist_is_written_down_once(exams: dict[str, Entry], room: Room) -> None:
+    app = opened()
+    app.button(key=f"open_{exams['flagged'].number}").click().run()
+    app.run()
+    assert kinds(room).count("exam opened") == 1
+    assert "Flagged: the score for “malignant”" in words(app)
+
+
+def test_exam_page_shows_every_number_of_its_evidence(exams: dict[str, Entry], room: Room) -> None:
+    _, record = prediction(room, exams["flagged"].number)
+    said = words(opened("exam", exams["flagged"].number))
+    for match in record.matches:
+        for value in (match.similarity, match.contribution):
+            assert number(value).lstrip("−") in said
+        assert match.source.image_id in said
+    assert f"operating point {number(record.operating_point.margin)}" in said
+    assert "at a prevalence of 25.0" in said
+    assert "The breast is cut at the lower edge." in said
+
+
+def test_exam_without_a_decision_shows_evidence_but_no_score(exams: dict[str, Entry], room: Room) -> None:
+    _, record = prediction(room, exams["no decision"].number)
+    said = words(opened("exam", exams["no decision"].number))
+    assert "No decision: this exam is unlike the data the model was trained on" in said
+    assert record.matches[0].prototype_id in said
+    for hidden in (number(record.margin), number(record.matches[0].contribution), "at a prevalence of"):
+        assert hidden not in said
+
+
+def test_exam_that_is_not_flagged_says_so(exams: dict[str, Entry]) -> None:
+    assert "Not flagged: the score for" in words(opened("exam", exams["not flagged"].number))
+
+
+def test_heatmap_switch_and_choice_change_what_is_seen(exams: dict[str, Entry]) -> None:
+    app = opened("exam", exams["flagged"].number)
+    assert ".heat-1,.mp-wall .heat-2{display:block!important;opacity:1.00}" in words(app)
+    app.toggle(key="heat").set_value(False).run()
+    assert ".heat-1,.mp-wall" not in words(app)
+    app.toggle(key="heat").set_value(True)
+    app.segmented_control(key="choice").set_value("A").run()
+    assert "<style>.mp-wall .mark-A{display:block!important}.mp-wall .heat-A" in words(app)
+
+
+def test_review_is_written_with_name_reason_and_misleading_prototype(exams: dict[str, Entry], room: Room) -> None:
+    entry = exams["flagged"].number
+    _, record = prediction(room, entry)
+    app = opened("exam", entry)
+    app.text_input(key="reader_name").set_value("Dr Grace").run()
+    app.radio(key=f"verdict_{entry}").set_value("disagree")
+    app.text_input(key=f"reason_{entry}").set_value("A lymph node.")
+    app.multiselect(key=f"misleading_{entry}").set_value([record.matches[0].prototype_id])
+    _sign(app)
+    (signed,) = reviews(room, entry)
+    assert (signed.actor, signed.role, signed.review.reason) == ("Dr Grace", "reader", "A lymph node.")
+    assert signed.review.misleading == (record.matches[0].prototype_id,)
+    assert f"Review signed and written as ledger entry {signed.number}." in words(app)
+    assert "A lymph node." in words(app)
+
+
+def test_disagreeing_without_a_reason_says_so_and_writes_nothing(exams: dict[str, Entry], room: Room) -> None:
+    entry = exams["flagged"].number
+    app = opened("exam", entry)
+    app.radio(key=f"verdict_{entry}").set_value("disagree")
+    _sign(app)
+    assert NO_REASON in words(app)
+    assert "review" not in kinds(room)
+
+
+def test_signing_without_a_verdict_says_so(exams: dict[str, Entry]) -> None:
+    app = opened("exam", exams["flagged"].number)
+    _sign(app)
+    assert NO_VERDICT in words(app)
+
+
+def test_next_exam_is_the_next_without_a_review(exams: dict[str, Entry]) -> None:
+    app = opened("exam", exams["flagged"].number)
+    app.button(key="next").click().run()
+    assert str(exams["no decision"].exam_id) in words(app)
+
+
+def test_exam_page_without_an_exam_offers_the_first_of_the_worklist(exams: dict[str, Entry]) -> None:
+    app = opened("exam")
+    assert "3 exams wait for a review." in words(app)
+
+
+def test_an_entry_that_is_no_exam_is_one_sentence_without_a_traceback(exams: dict[str, Entry]) -> None:
+    app = opened("exam", 1)
+    assert not app.exception
+    assert "expected a prediction" in app.error[0].value
+    assert "Research use only" in words(app)
+
+
+def test_a_picture_that_is_gone_is_one_sentence_without_a_traceback(exams: dict[str, Entry], room: Room) -> None:
+    _, record = prediction(room, exams["flagged"].number)
+    for path in room.evidence.root.rglob(f"*{record.images[0].preview[8:]}*"):
+        path.unlink()
+    app = opened("exam", exams["flagged"].number)
+    assert not app.exception
+    assert len(app.error) == 1
+
+
+def test_ledger_page_lists_filters_and_verifies(exams: dict[str, Entry]) -> None:
+    app = opened("ledger")
+    assert "prediction" in words(app)
+    app.selectbox(key="ledger_kind").set_value("refusal").run()
+    assert str(exams["flagged"].exam_id) not in words(app)
+    app.button(key="verify").click().run()
+    assert "Verified: 9 entries" in words(app)
+    assert "Every body names the leaf of the entry before it." in words(app)
+
+
+def test_ledger_page_shows_an_entry_its_proof_and_its_trace(exams: dict[str, Entry], room: Room) -> None:
+    entry = exams["flagged"]
+    app = opened("ledger", entry.number)
+    _, record = prediction(room, entry.number)
+    assert record.matches[0].source.patch[:16] in words(app)
+    assert any(entry.leaf in str(block.value) for block in app.code)
+    assert app.json[0].value
+
+
+def test_intended_use_names_the_bundle_and_its_licence(exams: dict[str, Entry]) -> None:
+    app = opened("about")
+    assert "It is not a medical device." in words(app)
+    assert "factory-phantom (not registered here)" in words(app)
+    assert "CC0-1.0" in words(app)
+
+
+def _sign(app: object) -> None:
+    button = next(b for b in app.button if b.label == "Sign and save review")  # type: ignore[attr-defined]
+    button.click().run()
