@@ -87,31 +87,19 @@ def read_exam(
     if not paths:
         raise EmptyExam("The exam has no file.")
     _check_one_exam(paths)
-    images: list[ExamImage] = []
-    refused: list[RefusedRecord] = []
-    for path in paths:
-        try:
-            mammogram = read_mammogram(path, settings)
-        except (UnreadableImage, RefusedImage) as err:
-            refused.append(_refusal(path, err, pseudonymise))
-            continue
-        image_id = _image_id(mammogram.identity, mammogram.file_sha256, pseudonymise)
-        if any(image.image_id == image_id for image in images):
-            again = finding("SAME_INSTANCE")
-            refused.append(RefusedRecord(image_id=image_id, file_sha256=mammogram.file_sha256, findings=(again,)))
-            continue
-        images.append(ExamImage(image_id, mammogram, region))
+    images, refused = _read_images(paths, pseudonymise, settings)
     if not images:
         count = "its only image was" if len(refused) == 1 else f"all of its {len(refused)} images were"
         raise EmptyExam(f"Nothing in the exam can be scored: {count} refused.", refused)
-    patient, study = patient_and_study(images[0].mammogram.identity)
-    patient, study = patient or images[0].mammogram.file_sha256, study or images[0].mammogram.file_sha256
+    first = next(iter(images.values()))
+    patient, study = patient_and_study(first.identity)
+    patient, study = patient or first.file_sha256, study or first.file_sha256
     return Exam(
         exam_id=pseudonymise(patient, "exam", study),
         patient_id=pseudonymise(patient, "patient", patient),
-        images=tuple(images),
+        images=tuple(ExamImage(image_id, mammogram, region) for image_id, mammogram in images.items()),
         refused=tuple(refused),
-        findings=tuple(_judge_exam(images)),
+        findings=tuple(_judge_exam(list(images.values()))),
     )
 
 
@@ -168,6 +156,27 @@ def _has_magic(path: Path) -> bool:
         return True
 
 
+def _read_images(
+    paths: Sequence[Path], pseudonymise: Pseudonymise, settings: IngestSettings
+) -> tuple[dict[str, Mammogram], list[RefusedRecord]]:
+    """The mammograms by their image ids, in order, and the records of what was refused."""
+    images: dict[str, Mammogram] = {}
+    refused: list[RefusedRecord] = []
+    for path in paths:
+        try:
+            mammogram = read_mammogram(path, settings)
+        except (UnreadableImage, RefusedImage) as err:
+            refused.append(_refusal(path, err, pseudonymise))
+            continue
+        image_id = _image_id(mammogram.identity, mammogram.file_sha256, pseudonymise)
+        if image_id not in images:
+            images[image_id] = mammogram
+            continue
+        again = (finding("SAME_INSTANCE"),)
+        refused.append(RefusedRecord(image_id=image_id, file_sha256=mammogram.file_sha256, findings=again))
+    return images, refused
+
+
 def _check_one_exam(paths: Sequence[Path]) -> None:
     """Several patients or studies in one exam are an error, also where one of the files is refused later."""
     identities = [identity for path in paths if (identity := read_identity(path))]
@@ -201,13 +210,13 @@ def _refusal(path: Path, error: UnreadableImage | RefusedImage, pseudonymise: Ps
     return RefusedRecord(image_id=image_id, file_sha256=file_sha256, findings=findings)
 
 
-def _judge_exam(images: Sequence[ExamImage]) -> list[GateFinding]:
+def _judge_exam(images: Sequence[Mammogram]) -> list[GateFinding]:
     """Findings that only the images together give."""
     found = []
-    counts = Counter(image.mammogram.pixels_sha256 for image in images)
+    counts = Counter(image.pixels_sha256 for image in images)
     if duplicates := sum(count for count in counts.values() if count > 1):
         found.append(finding("PIXEL_DUPLICATE", duplicates))
-    titles = {image.mammogram.title for image in images}
+    titles = {image.title for image in images}
     if missing := [view for view in STANDARD_VIEWS if view not in titles]:
         found.append(finding("MISSING_VIEWS", ", ".join(missing)))
     return found

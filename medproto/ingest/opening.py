@@ -71,8 +71,14 @@ def read_identity(path: Path) -> Identity | None:
     """Who and which image the header says this is; None where that cannot be read."""
     with quiet():
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFIERS))
-        except FOREIGN:
+            with path.open("rb") as file:
+                start = file.read(144 + META_BYTES)
+                deflated = DeflatedExplicitVRLittleEndian.encode("ascii") in start
+                # pydicom inflates such a file without bound
+                source = io.BytesIO(_inflated(start + file.read(), IngestSettings())) if deflated else file
+                source.seek(0)
+                header = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(IDENTIFIERS))
+        except (UnreadableImage, *FOREIGN):
             return None
     found = identity(header)
     return found if any((found.patient_id, found.study_uid, found.sop_uid)) else None

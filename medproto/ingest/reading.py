@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
 from medproto.config import IngestSettings
 from medproto.errors import RefusedImage
@@ -56,7 +56,11 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
         RefusedImage: read, and the gate refuses to have it scored.
     """
     data = read_bytes(path, settings)  # 1
-    dataset = parse(data, settings)  # 1
+    return _rendered(parse(data, settings), hashlib.sha256(data).hexdigest(), settings)
+
+
+def _rendered(dataset: FileDataset, file_sha256: str, settings: IngestSettings) -> Mammogram:
+    """The mammogram of a complete dataset; numbers as in `read_mammogram`."""
     findings = judge_header(dataset, settings)
     _refuse(findings)  # 2
     naming = name_image(dataset)  # 6
@@ -77,7 +81,7 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
         voi=picture.voi,
         inverted=inverted,
         decoder=decoded.decoder,
-        file_sha256=hashlib.sha256(data).hexdigest(),
+        file_sha256=file_sha256,
         pixels_sha256=digest_pixels(picture.pixels),
         findings=tuple(findings),
         synthetic=is_synthetic(dataset),

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
 from medproto.errors import EmptyExam, InputError
 from medproto.ingest.exam import find_candidates, group_exams, read_exam
@@ -14,6 +14,7 @@ from medproto.records import Box
 from tests.ingest.factory import PATIENT_ID, STUDY_UID, Recipe, breast_values, write, write_dicom
 
 SIDES = (("R", "CC"), ("R", "MLO"), ("L", "CC"), ("L", "MLO"))
+SYNTAXES = {"a.dcm": DeflatedExplicitVRLittleEndian, "b.dcm": ExplicitVRLittleEndian}
 
 
 def pseudonymise(patient: str, kind: str, value: str) -> str:
@@ -137,3 +138,8 @@ def test_an_empty_folder_says_that_it_holds_no_dicom_file(tmp_path: Path) -> Non
     (tmp_path / "cases.csv").write_text("a,b")
     with pytest.raises(EmptyExam, match="no DICOM file; 1 other file was passed over"):
         group_exams(tmp_path)
+
+
+def test_the_identity_of_a_deflated_file_is_read_for_grouping(tmp_path: Path) -> None:
+    paths = [write_dicom(tmp_path / name, Recipe(syntax=syntax)) for name, syntax in SYNTAXES.items()]
+    assert [one.paths for one in group_exams(tmp_path)] == [tuple(paths)]
