@@ -1,0 +1,115 @@
+"""One walk through the served application in a real browser: worklist, exam, heatmap, PDF, ledger, verification."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from audit.service import Entry, LedgerFilter, Room, ledger_page
+from ui.launch import command
+from ui.opening import HOME_VARIABLE
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is not installed")
+
+
+@pytest.fixture
+def address(exams: dict[str, Entry], home: Path, tmp_path: Path) -> Iterator[str]:
+    """The application, served over the filled room from a directory that is not its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, HOME_VARIABLE: str(home)}
+    with (
+        (tmp_path / "server.log").open("wb") as log,
+        subprocess.Popen(command(port, "127.0.0.1"), env=environment, cwd="/", stdout=log, stderr=log) as server,
+    ):
+        try:
+            wait_until_served(f"http://127.0.0.1:{port}/_stcore/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+def wait_until_served(url: str) -> None:
+    """Wait until the server answers."""
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.25)
+    pytest.fail(f"{url}: no answer within 30 s")
+
+
+def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
+    address: str, browser: Browser, exams: dict[str, Entry], room: Room
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(30_000)
+    page.goto(address)
+    page.get_by_role("button", name="Open", exact=True).click()
+    page.locator(".mp-wall").wait_for()
+    _toggles_the_heatmap(page)
+    pdf = _downloads_the_report(page)
+    _disagrees(page)
+    page.get_by_role("link", name="Ledger").click()
+    page.get_by_role("button", name="Verify the ledger").click()
+    expect(page.get_by_text("Verified: 12 entries")).to_be_visible()
+    (exported,) = ledger_page(room, LedgerFilter(kind="report exported")).entries
+    assert exported.payload["pdf_digest"] == sha256(pdf).hexdigest()
+    (signed,) = ledger_page(room, LedgerFilter(kind="review")).entries
+    assert signed.payload["reason"] == "A lymph node."
+    assert signed.refers_to == exams["flagged"].number
+
+
+def _toggles_the_heatmap(page: Page) -> None:
+    heat = page.locator(".mp-wall .heat-1")
+    expect(heat).to_be_visible()
+    expect(page.locator(".mp-wall .box.mark-1")).to_be_visible()
+    page.get_by_text("Heatmap", exact=True).click()
+    expect(heat).to_be_hidden()
+    expect(page.locator(".mp-wall .box.mark-1")).to_be_visible()
+
+
+def _downloads_the_report(page: Page) -> bytes:
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Report as PDF").click()
+    data = Path(started.value.path()).read_bytes()
+    assert data.startswith(b"%PDF-")
+    return data
+
+
+def _disagrees(page: Page) -> None:
+    page.get_by_role("tab", name="Your review").click()
+    page.get_by_text("Disagree", exact=True).click()
+    page.get_by_label("Reason (needed when you disagree)").fill("A lymph node.")
+    page.get_by_role("button", name="Sign and save review").click()
+    expect(page.get_by_text("Review signed and written as ledger entry")).to_be_visible()
