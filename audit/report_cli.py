@@ -33,20 +33,23 @@ def report(
     with open_room(home, url) as room:
         data = report_for(room, entry)
         digest = hashlib.sha256(data).hexdigest()
+        part = _written_beside(output, data)
         exported = service.report_exported(room, entry, digest, Actor(getpass.getuser(), "reader"))
-        save(data, output)
+        os.replace(part, output)
     typer.echo(f"{output}: {len(data)} bytes, SHA-256 {digest}, export is entry {exported.number}")
 
 
-def save(data: bytes, path: Path) -> None:
-    """Writes the file whole or not at all.
+def _written_beside(path: Path, data: bytes) -> Path:
+    """The bytes on disk under a hidden name: what cannot be written is not written down as exported either.
 
     Raises:
         ReportError: the place cannot be written to.
     """
+    if path.is_dir():
+        raise ReportError(f"{path}: got a directory, expected the name of a file")
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(data)
-        os.replace(part, path)
     except OSError as err:
         raise ReportError(f"{path}: the report cannot be written there ({err.strerror})") from err
+    return part

@@ -1,0 +1,96 @@
+"""`medproto report`: from a real room to a PDF on disk, with the export written down."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from audit.report import report_for
+from audit.report_cli import report
+from audit.service import Actor, BundleScorer, Entry, LedgerFilter, ledger_page, open_room, score_exam
+from medproto.errors import EmptyExam, EntryNotFound, EvidenceMissing, MedprotoError, ReportError
+from medproto.records import Scored
+from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
+
+ACTOR = Actor("ada.scorer", "service")
+APP = typer.Typer()
+APP.command()(report)
+
+
+def refusing(paths: object, pseudonymise: object) -> Scored:
+    """A scorer that refuses every exam."""
+    raise EmptyExam("No image of this exam can be scored.")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A room whose entry 3 is a flagged exam and whose entry 5 is a refusal."""
+    film = tmp_path / "film.dcm"
+    film.write_bytes(b"film")
+    with open_room(tmp_path / "home", create=True) as room:
+        for score in (scorer_of(make_scored()), refusing):
+            score_exam(room, [film], BundleScorer(BUNDLE_ID, "factory-phantom", score), ACTOR)
+    return tmp_path / "home"
+
+
+def exports(home: Path) -> tuple[Entry, ...]:
+    """The exports that the ledger holds."""
+    with open_room(home) as room:
+        return ledger_page(room, LedgerFilter(kind="report exported")).entries
+
+
+def run(*arguments: str) -> MedprotoError | None:
+    """Run the command and return the error it raised, if it raised one of medproto's."""
+    error = CliRunner().invoke(APP, list(arguments)).exception
+    assert error is None or isinstance(error, MedprotoError)
+    return error
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_the_file_is_the_one_whose_digest_the_ledger_holds(home: Path, tmp_path: Path, number: int) -> None:
+    pdf = tmp_path / "exam.pdf"
+    assert run(str(number), "-o", str(pdf), "--home", str(home)) is None
+    (exported,) = exports(home)
+    assert exported.payload["pdf_digest"] == hashlib.sha256(pdf.read_bytes()).hexdigest()
+    assert exported.refers_to == number
+
+
+def test_a_later_export_gives_the_same_bytes(home: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.pdf", tmp_path / "second.pdf"
+    for pdf in (first, second):
+        run("3", "-o", str(pdf), "--home", str(home))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_entry_of_another_kind_is_refused_and_nothing_is_written(home: Path, tmp_path: Path) -> None:
+    error = run("1", "-o", str(tmp_path / "exam.pdf"), "--home", str(home))
+    assert isinstance(error, ReportError)
+    assert "expected a prediction" in str(error)
+    assert not (tmp_path / "exam.pdf").exists()
+    assert exports(home) == ()
+
+
+def test_an_entry_that_is_not_there_is_named(home: Path) -> None:
+    with open_room(home) as room, pytest.raises(EntryNotFound, match="entry 99"):
+        report_for(room, 99)
+
+
+def test_an_altered_picture_gives_no_report(home: Path) -> None:
+    with open_room(home) as room:
+        preview = make_scored().prediction.images[0].preview
+        path = next(p for p in room.evidence.root.rglob("*") if p.is_file() and preview[4:] in p.name)
+        path.chmod(0o600)
+        path.write_bytes(b"altered")
+        with pytest.raises(EvidenceMissing, match=preview[:8]):
+            report_for(room, 3)
+
+
+def test_a_place_that_cannot_be_written_to_is_one_sentence_and_no_export(home: Path, tmp_path: Path) -> None:
+    error = run("3", "-o", str(tmp_path / "absent" / "exam.pdf"), "--home", str(home))
+    assert isinstance(error, ReportError)
+    assert "cannot be written there" in str(error)
+    assert exports(home) == ()
