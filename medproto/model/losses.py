@@ -57,3 +57,34 @@ def outside_cost(inside: Tensor, anywhere: Tensor, own: Tensor) -> Tensor:
     """
     gap = torch.log1p(inside) - torch.log1p(anywhere)
     return (gap * own).sum() / own.sum().clamp(min=1)
+
+
+#: Cells without a finding that are hardest to tell from one count; this many of each image.
+HARD_CELLS = 8
+
+
+def cell_cost(similarity: Tensor, prototype_class: Tensor, labels: Tensor, cells: tuple[Tensor, Tensor]) -> Tensor:
+    """Cross-entropy of single cells on the best similarity of each class: the fine annotation, told cell by cell.
+
+    Cells of a lesion carry their image's class. The other breast cells carry class 0 where the image is of class 0 or its
+    lesion is annotated; of these the hardest eight of each image count. Images of another class without an annotated lesion
+    do not say where it is, so their cells are left out.
+
+    Args:
+        similarity: maps, shape (V, P, H, W).
+        labels: shape (V,).
+        cells: allowed and lesion cells, each (V, H, W) bool.
+    """
+    allowed, lesion = (mask.flatten(1) for mask in cells)
+    classes = int(prototype_class.max()) + 1
+    flat = similarity.flatten(2)
+    best = torch.stack([flat[:, prototype_class == c].amax(dim=1) for c in range(classes)], dim=1)
+    target = labels.unsqueeze(1).expand(-1, flat.shape[2])
+    of_lesion = functional.cross_entropy(best, target, reduction="none")
+    annotated = lesion.any(dim=1)
+    per_lesion = (of_lesion * lesion).sum(dim=1) / lesion.sum(dim=1).clamp(min=1)
+    found = per_lesion.sum() / annotated.sum().clamp(min=1)
+    clear = allowed & ~lesion & (annotated | (labels == 0)).unsqueeze(1)
+    of_clear = functional.cross_entropy(best, torch.zeros_like(target), reduction="none").masked_fill(~clear, 0.0)
+    hardest = of_clear.topk(min(HARD_CELLS, flat.shape[2]), dim=1).values
+    return found + hardest.mean()

@@ -15,18 +15,13 @@ from torch import Tensor
 
 from medproto.errors import TrainingError
 from medproto.model import losses
+from medproto.model.cells import breast_cells, lesion_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.receptive_field import ReceptiveField
-from medproto.model.similarity import log_similarity, nearest_cells
-from medproto.training.inputs import InputSet, Progress, cells_in
+from medproto.model.similarity import log_similarity, nearest_cells, training_maps
+from medproto.training.inputs import InputSet, Progress
 from medproto.training.settings import Costs, Stage
 from medproto.transforms import augmentation
-
-#: A cell may win where at least this share of its patch lies in the breast.
-BREAST_SHARE = 0.5
-#: A cell belongs to a lesion where at least this share of its patch does.
-LESION_SHARE = 0.4
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -47,17 +42,9 @@ class Cells:
 
 
 def cells_of(breast: Tensor, lesion: Tensor, field: ReceptiveField) -> Cells:
-    """Cells of the breast and of the lesion, from planes of shape (V, Y, X).
-
-    A lesion smaller than a cell keeps the cell that covers it best. An image without a breast cell keeps all.
-    """
-    allowed = cells_in(breast, field, BREAST_SHARE)
-    allowed = allowed | ~allowed.flatten(1).any(dim=1).view(-1, 1, 1)
-    inside = cells_in(lesion, field, LESION_SHARE) & allowed
-    small = lesion.flatten(1).any(dim=1) & ~inside.flatten(1).any(dim=1)
-    for i in torch.nonzero(small).flatten().tolist():
-        inside[i] = allowed[i] & cells_in(lesion[i : i + 1], field, 1e-6)[0]
-    return Cells(allowed, inside)
+    """Cells of the breast and of the lesion, from planes of shape (V, Y, X)."""
+    allowed = breast_cells(breast, field)
+    return Cells(allowed, lesion_cells(lesion, allowed, field))
 
 
 def descend(
@@ -116,6 +103,9 @@ def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tens
         "l1": losses.wrong_class_l1(model.last_layer, model.own_class),
         "diversity": losses.diversity_cost(prototypes, classes),
         "outside": losses.outside_cost(inside, anywhere, own.to(inside.dtype)),
+        "cells": losses.cell_cost(
+            log_similarity(training_maps(latent, prototypes)), classes, batch.labels, (batch.allowed, batch.lesion)
+        ),
     }
     terms["total"] = (
         terms["cross_entropy"]
@@ -124,6 +114,7 @@ def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tens
         + costs.l1 * terms["l1"]
         + costs.diversity * terms["diversity"]
         + costs.outside * terms["outside"]
+        + costs.cells * terms["cells"]
     )
     return terms
 
@@ -149,25 +140,26 @@ def _frozen_batches(model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[F
     fabric, seed = run
     model.eval()
     field = model.backbone.receptive_field(*data.images.shape[2:])
-    variants = [_augmented(data, seed + 1000 * v, plain=v == 0) for v in range(stage.variants)]
-    cached = []
-    for images, breast, lesion in variants:
+    features, allowed, lesions = [], [], []
+    for variant in range(stage.variants):
+        images, breast, lesion = _augmented(data, seed + 1000 * variant, plain=variant == 0)
         with torch.no_grad():
-            parts = [
-                model.backbone(part.to(fabric.device).contiguous(memory_format=torch.channels_last)).cpu()
-                for part in images.split(16)
-            ]
-        cached.append((torch.cat(parts), cells_of(breast, lesion, field)))
+            for part in images.split(16):
+                features.append(model.backbone(part.to(fabric.device).contiguous(memory_format=torch.channels_last)))
+        cells = cells_of(breast, lesion, field)
+        allowed.append(cells.allowed)
+        lesions.append(cells.lesion)
+    cached, may_win, in_lesion = torch.cat(features), torch.cat(allowed), torch.cat(lesions)
 
     def epoch(number: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(seed + number)
-        variant = torch.randint(len(cached), (len(data),), generator=generator)
+        variant = torch.randint(stage.variants, (len(data),), generator=generator)
         for chosen in torch.randperm(len(data), generator=generator).split(stage.batch):
-            pick = variant[chosen].tolist()
+            place = variant[chosen] * len(data) + chosen
             yield Batch(
-                torch.stack([cached[v][0][i] for v, i in zip(pick, chosen.tolist(), strict=True)]).to(fabric.device),
-                torch.stack([cached[v][1].allowed[i] for v, i in zip(pick, chosen.tolist(), strict=True)]).to(fabric.device),
-                torch.stack([cached[v][1].lesion[i] for v, i in zip(pick, chosen.tolist(), strict=True)]).to(fabric.device),
+                cached[place],
+                may_win[place].to(fabric.device),
+                in_lesion[place].to(fabric.device),
                 data.labels[chosen].to(fabric.device),
             )
 

@@ -17,7 +17,6 @@ from medproto.config import IngestSettings
 from medproto.datasets.manifest import Manifest, ManifestRow
 from medproto.errors import InputError, TrainingError
 from medproto.ingest.reading import read_mammogram
-from medproto.model.receptive_field import Axis, ReceptiveField
 from medproto.records import Box
 from medproto.transforms import Geometry, InputSettings, model_input, to_input_plane
 
@@ -181,29 +180,3 @@ def _lesion_mask(job: _Job, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     for box in job.row.boxes:
         mask[max(int(box.top), 0) : int(box.bottom), max(int(box.left), 0) : int(box.right)] = True
     return mask
-
-
-def cells_in(planes: Tensor, field: ReceptiveField, share: float) -> Tensor:
-    """Cells whose patch (the jump x jump square around the receptive field's centre) lies in a mask by at least that share.
-
-    Args:
-        planes: shape (V, Y, X), zero outside the mask.
-
-    Returns:
-        Shape (V, H, W), bool.
-    """
-    # A cumulative sum gives the mean over any square, cut at the input's border.
-    total = torch.nn.functional.pad(planes.float().cumsum(1).cumsum(2), (1, 0, 1, 0))
-    top, bottom = _edges(field.rows, planes.shape[1])
-    left, right = _edges(field.columns, planes.shape[2])
-    inside = (
-        total[:, bottom][:, :, right] - total[:, top][:, :, right] - total[:, bottom][:, :, left] + total[:, top][:, :, left]
-    )
-    area = (bottom - top).view(-1, 1) * (right - left).view(1, -1)
-    return inside / area.clamp(min=1) >= share
-
-
-def _edges(axis: Axis, length: int) -> tuple[Tensor, Tensor]:
-    centres = axis.start_px + torch.arange(axis.cells) * axis.jump_px
-    low = (centres - axis.jump_px / 2).round().long().clamp(0, length)
-    return low, (centres + axis.jump_px / 2).round().long().clamp(0, length)

@@ -74,7 +74,7 @@ def project(model: ProtoPNet, data: InputSet, device: torch.device, progress: Pr
     """
     field = model.backbone.receptive_field(*data.images.shape[2:])
     cells = cells_of(data.breast, data.lesion, field)
-    annotated = data.lesion.flatten(1).any(dim=1).view(-1, 1, 1)
+    annotated = (data.lesion > 0).flatten(1).any(dim=1).view(-1, 1, 1)
     candidates = torch.where(annotated, cells.lesion, cells.allowed)
     parts = []
     for places, latent in encode_all(model, data, device, progress):

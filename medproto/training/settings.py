@@ -37,6 +37,7 @@ class Costs(Settings):
     l1: float = 1e-4
     diversity: float = 0.05
     outside: float = 0.2
+    cells: float = 1.0
 
 
 class LastLayerSettings(Settings):

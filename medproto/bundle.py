@@ -1,0 +1,198 @@
+"""A trained model as a verifiable directory: `manifest.json`, `weights.safetensors`, `prototypes/`.
+
+The bundle's id is the SHA-256 of its manifest, and the manifest holds the SHA-256 of every other file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from medproto.config import IngestSettings
+from medproto.errors import BundleError
+from medproto.evaluation.calibration import Calibration
+from medproto.likeness import LikenessModel
+from medproto.model.protopnet import ModelSettings, ProtoPNet, empty_model
+from medproto.records import Digest, OperatingPoint, PrototypeSource, Record
+from medproto.transforms import InputSettings
+
+MANIFEST, WEIGHTS, PICTURES = "manifest.json", "weights.safetensors", "prototypes"
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+class PrototypeEntry(Record):
+    """One prototype: its class and the training patch it is."""
+
+    prototype_id: str
+    prototype_class: str
+    source: PrototypeSource
+
+
+class BundleManifest(Record):
+    """All of a bundle but its tensors and pictures."""
+
+    format: Literal[1] = 1
+    name: str
+    model: ModelSettings
+    inputs: InputSettings
+    ingest: IngestSettings
+    prototypes: Annotated[tuple[PrototypeEntry, ...], Field(min_length=1)]
+    operating_point: OperatingPoint
+    calibration: Calibration
+    likeness_threshold: float
+    synthetic: bool
+    data_name: str
+    data_licence: str
+    data_digest: Digest
+    metrics: dict[str, float]
+    training: dict[str, Json]
+    software: dict[str, str]
+    files: dict[str, Digest]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified, loaded bundle."""
+
+    bundle_id: str
+    manifest: BundleManifest
+    model: ProtoPNet
+    likeness: LikenessModel
+    pictures: Mapping[str, bytes]
+
+    @property
+    def positive(self) -> int:
+        """Index of the positive class."""
+        return self.manifest.model.classes.index(self.manifest.model.positive_class)
+
+    @property
+    def margin_weights(self) -> Tensor:
+        """Weight of each prototype on the margin, float64, shape (P,): positive class minus the mean of the others."""
+        return margin_weights(self.model.last_layer.detach(), self.positive)
+
+
+def margin_weights(last_layer: Tensor, positive: int) -> Tensor:
+    """Positive row of the last layer (C, P) minus the mean of the other rows, float64, shape (P,)."""
+    weights = last_layer.double()
+    others = torch.arange(len(weights), device=weights.device) != positive
+    return weights[positive] - weights[others].mean(dim=0)
+
+
+def save_bundle(
+    target: Path, draft: BundleManifest, model: ProtoPNet, likeness: LikenessModel, pictures: Mapping[str, bytes]
+) -> str:
+    """Write a bundle, whole or not at all, and return its id.
+
+    Args:
+        target: must not exist, or be a bundle, which is replaced.
+        draft: the manifest; its `files` are filled in here.
+        pictures: prototype patches, digest -> PNG.
+
+    Raises:
+        BundleError: the target is something else, or the disk is full.
+    """
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise BundleError(f"bundle: {target.name!r} exists and is no bundle, expected a new directory")
+    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    tensors |= {"likeness.mean": likeness.mean, "likeness.precision": likeness.precision}
+    contents = {WEIGHTS: save_tensors({name: value.cpu() for name, value in tensors.items()})}
+    contents |= {f"{PICTURES}/{digest}.png": picture for digest, picture in pictures.items()}
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
+    manifest = draft.model_copy(update={"files": files})
+    contents[MANIFEST] = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True).encode()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        draft_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            (draft_folder / PICTURES).mkdir()
+            for name, content in contents.items():
+                (draft_folder / name).write_bytes(content)
+            if target.exists():
+                shutil.rmtree(target)
+            os.chmod(draft_folder, 0o755)
+            draft_folder.rename(target)
+        finally:
+            shutil.rmtree(draft_folder, ignore_errors=True)
+    except OSError as err:
+        raise BundleError(f"bundle: cannot write {target.name!r} ({err.strerror})") from err
+    return hashlib.sha256(contents[MANIFEST]).hexdigest()
+
+
+def read_bundle_manifest(path: Path) -> tuple[str, BundleManifest]:
+    """A bundle's id and manifest, without its tensors.
+
+    Raises:
+        BundleError: there is no readable manifest of a known format.
+    """
+    try:
+        content = (path / MANIFEST).read_bytes()
+    except OSError as err:
+        raise BundleError(f"bundle: no readable {MANIFEST} in {path.name!r}, expected a bundle directory") from err
+    try:
+        manifest = BundleManifest.model_validate_json(content)
+    except ValidationError as err:
+        problem = err.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise BundleError(f"bundle: {MANIFEST} is not of format 1: {where}: {problem['msg']}") from err
+    return hashlib.sha256(content).hexdigest(), manifest
+
+
+def load_bundle(path: Path, device: str = "cpu") -> Bundle:
+    """Load a bundle.
+
+    1. The manifest is of a known format, and its SHA-256 is the bundle's id.
+    2. Every named file is there with the digest that the manifest holds, and no other file is.
+    3. Nothing in it is code: tensors come from safetensors, pictures are PNG bytes, pickles are refused by (2).
+    4. The tensors fit the network that the manifest describes, and every prototype has its picture.
+
+    Raises:
+        BundleError: names the first of these that does not hold.
+    """
+    bundle_id, manifest = read_bundle_manifest(path)  # 1
+    contents = _verified(path, manifest.files)  # 2
+    pictures = {Path(name).stem: content for name, content in contents.items() if name.startswith(PICTURES)}
+    for entry in manifest.prototypes:  # 4
+        if entry.source.patch not in pictures:
+            raise BundleError(f"bundle: prototype {entry.prototype_id} has no picture")
+    try:
+        tensors = load_tensors(contents[WEIGHTS])  # 3
+        classes = [manifest.model.classes.index(entry.prototype_class) for entry in manifest.prototypes]
+        model = empty_model(manifest.model, torch.tensor(classes))
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        likeness = LikenessModel(tensors["likeness.mean"], tensors["likeness.precision"], manifest.likeness_threshold)
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as err:  # 4
+        raise BundleError(f"bundle: {WEIGHTS} does not fit the manifest") from err
+    if model.prototype_class.tolist() != classes:
+        raise BundleError("bundle: classes of the prototypes differ between tensors and manifest")
+    model.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Bundle(bundle_id, manifest, model, likeness, pictures)
+
+
+def _verified(path: Path, files: Mapping[str, str]) -> dict[str, bytes]:
+    present = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()} - {MANIFEST}
+    if extra := sorted(present - set(files)):
+        raise BundleError(f"bundle: {extra[0]!r} is not in the manifest")
+    contents = {}
+    for name, digest in files.items():
+        if name not in present:
+            raise BundleError(f"bundle: {name!r} is missing")
+        contents[name] = (path / name).read_bytes()
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise BundleError(f"bundle: {name!r} was altered, its SHA-256 is not the manifest's")
+    if WEIGHTS not in contents:
+        raise BundleError(f"bundle: the manifest names no {WEIGHTS}")
+    return contents

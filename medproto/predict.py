@@ -1,0 +1,160 @@
+"""Bundle and exam to a prediction: pure, logs nothing.
+
+Only `audit.service` may hand a prediction to a person; it writes it down first.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from medproto import __version__, pictures
+from medproto.bundle import Bundle
+from medproto.explain import Evidence, ScoredViews, matches, score_views
+from medproto.ingest.exam import Exam, ExamImage, read_exam
+from medproto.likeness import pool
+from medproto.records import (
+    Box,
+    BreastScore,
+    Decision,
+    GateFinding,
+    ImageRecord,
+    Likeness,
+    Prediction,
+    Pseudonymise,
+    Rendering,
+    Scored,
+)
+from medproto.transforms import ModelInput, model_input
+
+UNLIKE = "The exam is unlike the images this model was trained on: its evidence can be looked at, no score is shown."
+
+
+def software() -> dict[str, str]:
+    """Versions that decide the numbers."""
+    names = ("torch", "monai", "pydicom", "numpy", "timm")
+    return {"medproto": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def scorer(bundle: Bundle, region: Box | None = None) -> Callable[[Sequence[Path], Pseudonymise], Scored]:
+    """A function from an exam's files to its prediction, for `audit.service`.
+
+    Args:
+        region: part of each image to score, in original pixels, for models trained on regions.
+    """
+
+    def score(paths: Sequence[Path], pseudonymise: Pseudonymise) -> Scored:
+        return predict_exam(bundle, read_exam(paths, pseudonymise, bundle.manifest.ingest, region))
+
+    return score
+
+
+def predict_exam(bundle: Bundle, exam: Exam) -> Scored:
+    """Score one exam and gather its evidence.
+
+    Returns:
+        The prediction, whose contributions add up to its margin within 1e-5 relative, and the pictures it names.
+    """
+    views = [model_input(image.mammogram, bundle.manifest.inputs, image.region) for image in exam.images]
+    scored = score_views(bundle, views)
+    found, kept = matches(Evidence(bundle, exam.images, views, scored))
+    images = []
+    for image, view in zip(exam.images, views, strict=True):
+        content = pictures.png(pictures.preview(image.mammogram.pixels))
+        kept[pictures.digest(content)] = content
+        images.append(_image_record(image, view, pictures.digest(content)))
+    logits = _logits(bundle, scored, range(len(views)))
+    margin = _margin(bundle, logits)
+    likeness = _likeness(bundle, scored)
+    decision, probability = _decide(bundle, margin, likeness)
+    manifest = bundle.manifest
+    prediction = Prediction(
+        exam_id=exam.exam_id,
+        patient_id=exam.patient_id,
+        bundle_id=bundle.bundle_id,
+        bundle_name=manifest.name,
+        data_licence=manifest.data_licence,
+        synthetic=manifest.synthetic or any(image.mammogram.synthetic for image in exam.images),
+        classes=manifest.model.classes,
+        positive_class=manifest.model.positive_class,
+        images=tuple(images),
+        refused=exam.refused,
+        findings=exam.findings + _unlike_finding(likeness),
+        likeness=likeness,
+        logits=dict(zip(manifest.model.classes, logits, strict=True)),
+        margin=margin,
+        probability=probability,
+        prevalence=manifest.calibration.prevalence,
+        operating_point=manifest.operating_point,
+        decision=decision,
+        breasts=_breasts(bundle, exam.images, scored),
+        matches=tuple(found),
+        software=software(),
+    )
+    return Scored(prediction, kept)
+
+
+def _logits(bundle: Bundle, scored: ScoredViews, views: Sequence[int]) -> list[float]:
+    similarity, _, _ = scored.best(views)
+    logits: list[float] = (bundle.model.last_layer.double() @ similarity.double()).tolist()
+    return logits
+
+
+def _margin(bundle: Bundle, logits: Sequence[float]) -> float:
+    others = [logit for index, logit in enumerate(logits) if index != bundle.positive]
+    return logits[bundle.positive] - sum(others) / len(others)
+
+
+def _likeness(bundle: Bundle, scored: ScoredViews) -> Likeness:
+    distances = bundle.likeness.distances(pool(scored.features, scored.allowed))
+    return Likeness(distance=float(distances.max()), threshold=bundle.likeness.threshold)
+
+
+def _decide(bundle: Bundle, margin: float, likeness: Likeness) -> tuple[Decision, float | None]:
+    if likeness.unlike:
+        return "no decision", None
+    flagged = margin >= bundle.manifest.operating_point.margin
+    return "flagged" if flagged else "not flagged", bundle.manifest.calibration.probability(margin)
+
+
+def _unlike_finding(likeness: Likeness) -> tuple[GateFinding, ...]:
+    return (GateFinding(code="UNLIKE_TRAINING", severity="warn", sentence=UNLIKE),) if likeness.unlike else ()
+
+
+def _breasts(bundle: Bundle, images: Sequence[ExamImage], scored: ScoredViews) -> tuple[BreastScore, ...]:
+    """Margin of each breast alone; calibration holds for exams, so a breast has no probability of its own."""
+    scores = []
+    for side in ("R", "L"):
+        views = [i for i, image in enumerate(images) if image.mammogram.laterality == side]
+        if views:
+            margin = _margin(bundle, _logits(bundle, scored, views))
+            scores.append(BreastScore(laterality=side, margin=margin, probability=None))
+    return tuple(scores)
+
+
+def _image_record(image: ExamImage, view: ModelInput, preview: str) -> ImageRecord:
+    mammogram = image.mammogram
+    return ImageRecord(
+        image_id=image.image_id,
+        laterality=mammogram.laterality,
+        view=mammogram.view,
+        rows=mammogram.rows,
+        columns=mammogram.columns,
+        spacing_mm=mammogram.spacing_mm,
+        file_sha256=mammogram.file_sha256,
+        pixels_sha256=mammogram.pixels_sha256,
+        rendering=Rendering(
+            decoder=mammogram.decoder,
+            voi=mammogram.voi,
+            inverted=mammogram.inverted,
+            flipped=view.flipped,
+            crop=view.crop,
+            input_rows=view.image.shape[1],
+            input_columns=view.image.shape[2],
+        ),
+        findings=mammogram.findings,
+        preview=preview,
+        preview_scale=pictures.preview_scale((mammogram.rows, mammogram.columns)),
+    )
