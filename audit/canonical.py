@@ -33,7 +33,7 @@ def canonical_bytes(value: object) -> bytes:
 def parse(data: bytes) -> Any:
     """Read canonical JSON; anything that is not exactly what `canonical_bytes` writes is an AuditError."""
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        value = _DECODER.decode(data.decode("utf-8"))
         same = _dumps(value) == data
     except (ValueError, RecursionError) as err:
         # ValueError is also UnicodeDecodeError, JSONDecodeError and a number of too many digits.
@@ -44,8 +44,7 @@ def parse(data: bytes) -> Any:
 
 
 def _dumps(value: object) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-    return text.encode("utf-8")
+    return _ENCODER.encode(value).encode("utf-8")
 
 
 def _plain(value: object, place: str) -> object:
@@ -83,3 +82,8 @@ def _finite(text: str) -> float:
     if not math.isfinite(value) or (value == 0 and text.startswith("-")):
         raise ValueError("not a finite number in its one spelling")
     return value
+
+
+# Made once: json.dumps and json.loads would build both anew for every entry of a verification.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -183,7 +183,7 @@ def _write(
         frontier.append(bytes.fromhex(entry.leaf))
         previous = entry.leaf
         entries.append(entry)
-    columns = [asdict(derive(entry)) for entry in entries]
+    columns = [vars(derive(entry)) for entry in entries]
     rows = [{"number": e.number, "body": e.body, "leaf": e.leaf, **c} for e, c in zip(entries, columns, strict=True)]
     conn.execute(insert(EntryRow), rows)
     checkpoint = ledger._signer().sign(frontier.size, frontier.root())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, text
@@ -126,7 +125,7 @@ class Walk:
 
     def _columns(self, row: Row[Any], entry: Entry) -> None:
         """Guarantee 4."""
-        for column, value in asdict(derive(entry)).items():
+        for column, value in vars(derive(entry)).items():
             if getattr(row, column) != value or type(getattr(row, column)) is not type(value):
                 self._fault(4, entry.number, f"entry {entry.number}: its column {column} differs from its body.")
 
