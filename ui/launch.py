@@ -23,6 +23,8 @@ def command(port: int, address: str) -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
     }
+    # Against DNS rebinding; whoever listens on another address knows by which names it is reached, this file does not.
+    hosts = ("localhost", "127.0.0.1") if address in ("localhost", "127.0.0.1") else ("*",)
     return [
         sys.executable,
         "-m",
@@ -30,6 +32,7 @@ def command(port: int, address: str) -> list[str]:
         "run",
         str(APP),
         *(f"--{name}={value}" for name, value in flags.items()),
+        *(f"--server.allowedHosts={host}" for host in hosts),
     ]
 
 

@@ -67,11 +67,12 @@ def shown(draw: Callable[[Room], None]) -> None:
 
 
 def banners(synthetic: bool) -> None:
-    """The line above every page: what the data are, what the use is, and who is reading."""
+    """The line that stays at the top of every page: what the data are, what the use is, and who is reading."""
     tags = [f'<span class="mp-banner mp-synthetic">{SYNTHETIC}</span>'] if synthetic else []
     tags.append(f'<span class="mp-banner">{RESEARCH_USE}</span>')
     who = html.escape(actor().name)
-    reader = f'<span class="mp-who">Not signed in: local reader <b>{who}</b> (change the name in the side bar)</span>'
+    hint = "Change the name in the side bar, top left"
+    reader = f'<span class="mp-who" title="{hint}">Not signed in: local reader <b>{who}</b></span>'
     st.html(f'<div class="mp-banners">{"".join(tags)}{reader}</div>')
 
 

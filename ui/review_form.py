@@ -19,11 +19,7 @@ NO_REASON: Final = "Please give a reason: a review that disagrees needs one."
 
 def review_form(room: Room, number: int, record: Prediction, earlier: Sequence[ReviewRecord]) -> None:
     """Earlier reviews, then the form; signing writes one ledger entry."""
-    saved = st.session_state.pop(f"signed_{number}", None)
-    if saved:
-        st.success(saved, icon=":material/check:")
-    for signed in earlier:
-        _earlier(signed)
+    _so_far(number, earlier)
     labels = {item.match.prototype_id: item.label for item in (*supporting(record), *opposing(record))}
     reader = actor()
     with st.form(f"review_{number}", border=False):
@@ -58,6 +54,14 @@ def review_form(room: Room, number: int, record: Prediction, earlier: Sequence[R
     else:
         opinion = Opinion(verdict=verdict, reason=reason, misleading=tuple(misleading), comment=comment)
         _sign(room, number, opinion, reader)
+
+
+def _so_far(number: int, earlier: Sequence[ReviewRecord]) -> None:
+    saved = st.session_state.pop(f"signed_{number}", None)
+    if saved:
+        st.success(saved, icon=":material/check:")
+    for signed in earlier:
+        _earlier(signed)
 
 
 def _sign(room: Room, number: int, opinion: Opinion, reader: Actor) -> None:

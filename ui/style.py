@@ -6,11 +6,12 @@ import base64
 from typing import Final
 
 STYLE: Final = """<style>
-.block-container{padding:4.4rem 2.2rem 3rem;max-width:1700px}
-.mp-banners{display:flex;gap:.6rem;align-items:center;flex-wrap:wrap;font-size:.8rem;margin-bottom:-.4rem}
+.block-container{padding:4rem 2.2rem 3rem;max-width:1700px}
+.mp-banners{position:fixed;top:.95rem;right:3.8rem;z-index:999999;display:flex;gap:.6rem;align-items:center;
+  font-size:.8rem}
 .mp-banner{background:#343d47;color:#f1f4f6;padding:.16rem .6rem;border-radius:.25rem;font-weight:600}
 .mp-synthetic{background:#8f3f00;color:#fff}
-.mp-who{color:#aab3bd;margin-left:auto}
+.mp-who{color:#aab3bd;max-width:18rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .mp-quiet{color:#aab3bd}
 .mp-small{font-size:.82rem;line-height:1.45}
 .mp-row{display:grid;align-items:center;gap:.8rem;min-height:2.4rem;font-size:.9rem;
@@ -33,7 +34,7 @@ STYLE: Final = """<style>
 .mp-facts{display:flex;flex-wrap:wrap;gap:.3rem 1.6rem;margin:.1rem 0 .3rem;font-size:.9rem;
   font-variant-numeric:tabular-nums}
 .mp-facts div span{display:block;color:#aab3bd;font-size:.78rem}
-.mp-wall{background:#000;border:1px solid #262c33;--h:clamp(250px,37vh,620px)}
+.mp-wall{background:#000;border:1px solid #262c33;--h:clamp(250px,38vh,620px)}
 .mp-wall.large{--h:clamp(420px,82vh,1100px)}
 .mp-wall .line{display:grid;grid-template-columns:1fr 1fr;gap:2px}
 .mp-wall .slot{position:relative;height:var(--h);overflow:hidden;background:#000}

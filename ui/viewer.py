@@ -16,8 +16,8 @@ from medproto.records import Box, ImageRecord, Prediction
 from ui.style import data_uri
 
 ALL = "All"
-#: Size that tags are placed for; the stage is scaled by the browser, the tags keep their size.
-_STAGE_PIXELS = 420
+#: Height and greatest width of a stage that tags are placed for: the browser scales the stage, tags keep their size.
+_STAGE_PIXELS = {False: (300, 320), True: (650, 600)}
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,18 @@ class Stage:
     width: float
     height: float
     in_mm: bool
+    large: bool
+
+    @property
+    def pixels(self) -> float:
+        """About how many pixels of the screen the stage is wide."""
+        height, widest = _STAGE_PIXELS[self.large]
+        return min(height * self.width / self.height, widest)
 
 
 def wall_html(prediction: Prediction, picture: Callable[[str], bytes], large: bool) -> str:
     """All views as they hang, with every overlay and box as a hidden layer."""
-    stage = _stage(prediction)
+    stage = _stage(prediction, large)
     rows = [_line(row, stage, prediction, picture) for row in hang(prediction.images)]
     return f'<div class="mp-wall{" large" if large else ""}" role="group" aria-label="Views">{"".join(rows)}</div>'
 
@@ -84,16 +91,16 @@ def _view(image: ImageRecord, stage: Stage, prediction: Prediction, picture: Cal
             uri = data_uri(picture(item.match.overlay))
             layers.append(f'<img class="heat heat-{item.label}" src="{uri}" style="{geometry}" alt="">')
     for group in (supporting(prediction), opposing(prediction)):
-        layers += _marks(group, image, part, width / stage.width)
+        layers += _marks(group, image, part, stage.pixels * width / stage.width)
     size = f"width:{100 * width / stage.width:.3f}%;height:{100 * height / stage.height:.3f}%"
     return f'<div class="view" style="{size}">{"".join(layers)}</div>'
 
 
-def _marks(evidence: Sequence[Evidence], image: ImageRecord, part: Box, share: float) -> list[str]:
+def _marks(evidence: Sequence[Evidence], image: ImageRecord, part: Box, width: float) -> list[str]:
     """Boxes and their tags, in percent of the view; letters and dashes mark what speaks against."""
     tagged = boxes_on(evidence, image.image_id)
     across, down = part.right - part.left, part.bottom - part.top
-    pixels = _STAGE_PIXELS * share / across
+    pixels = width / across
     rects = [
         Rect((t.box.left - part.left) * pixels, (t.box.top - part.top) * pixels, w * pixels, h * pixels)
         for t in tagged
@@ -116,13 +123,13 @@ def _percent(rect: Rect, bounds: Rect, sized: bool) -> str:
     return f"{place};width:{100 * rect.width / bounds.width:.3f}%;height:{100 * rect.height / bounds.height:.3f}%"
 
 
-def _stage(prediction: Prediction) -> Stage:
+def _stage(prediction: Prediction, large: bool) -> Stage:
     """The smallest frame that holds every view at one scale."""
     evidence = (*supporting(prediction), *opposing(prediction))
     known = [image for image in prediction.images if image.spacing_mm]
     parts = [(image, window(image, evidence)) for image in known or prediction.images]
     sizes = [_size(image, part) for image, part in parts]
-    return Stage(max(w for w, _ in sizes), max(h for _, h in sizes), bool(known))
+    return Stage(max(w for w, _ in sizes), max(h for _, h in sizes), bool(known), large)
 
 
 def _size(image: ImageRecord, part: Box) -> tuple[float, float]:

@@ -53,4 +53,5 @@ def test_the_server_listens_on_loopback_with_xsrf_and_without_telemetry_or_trace
     for flag in ("server.address=127.0.0.1", "server.enableXsrfProtection=true", "browser.gatherUsageStats=false"):
         assert f"--{flag}" in given
     assert "--client.showErrorDetails=none" in given
+    assert "--server.allowedHosts=127.0.0.1" in given
     assert str(APP) in given

@@ -75,8 +75,8 @@ def _nothing_open(room: Room) -> None:
 def _title(room: Room, number: int, record: Prediction) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html(
-            f'<div><b style="font-size:1.15rem">{record.exam_id}</b><br>'
-            f'<span class="mp-quiet mp-small">{record.patient_id}, ledger entry {number}, '
+            f'<div><b style="font-size:1.15rem">{html.escape(record.exam_id)}</b><br>'
+            f'<span class="mp-quiet mp-small">{html.escape(record.patient_id)}, ledger entry {number}, '
             f"model {html.escape(record.bundle_name)}</span></div>",
             width="content",
         )

@@ -90,7 +90,7 @@ def _refused(room: Room, search: str) -> None:
             images = [RefusedRecord.model_validate(dict(r)) for r in entry.payload.get("refused", ())]
             for image in images:
                 reasons = " ".join(f.sentence for f in image.findings)
-                st.write(f"{image.image_id}: {reasons}")
+                st.text(f"{image.image_id}: {reasons}")
             if not images:
                 st.write("No image of this exam is named in the entry.")
             if entry.kind == "refusal":
