@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,15 +232,29 @@ def test_what_is_no_ledger_is_said_to_be_none(tmp_path: Path, signer: Signer) ->
         open_ledger("postgresql://nobody@127.0.0.1:1/none?connect_timeout=2", signer)
 
 
-def test_a_ledger_of_another_version_is_left_alone(ledger: Ledger, where: str | Path, signer: Signer) -> None:
-    if isinstance(where, str):
-        pytest.skip("one database is enough: the check is the same statement")
-    ledger.close()
-    with sqlite3.connect(where) as conn:
+def test_a_ledger_of_another_version_is_left_alone(tmp_path: Path, signer: Signer) -> None:
+    path = tmp_path / "newer.sqlite"
+    create_ledger(path, signer, {}).close()
+    with sqlite3.connect(path) as conn:
         conn.execute("UPDATE alembic_version SET version_num = '9999'")
     conn.close()
     with pytest.raises(LedgerUnavailable, match="got schema 9999, expected 0001"):
-        open_ledger(where, signer)
+        open_ledger(path, signer)
+
+
+def test_verification_takes_no_more_memory_for_a_longer_ledger(tmp_path: Path, signer: Signer) -> None:
+    ledger = create_ledger(tmp_path / "long.sqlite", signer, {})
+    peaks = []
+    for _ in range(2):
+        for _ in range(2 if not peaks else 6):
+            ledger.append([draft()] * 1000)
+        tracemalloc.start()
+        assert verified(ledger).verified
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert ledger.count() == 8001
+    ledger.close()
+    assert peaks[1] < 1.2 * peaks[0], peaks
 
 
 TEXTS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
