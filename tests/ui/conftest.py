@@ -63,7 +63,7 @@ def room(exams: dict[str, Entry], home: Path) -> Room:
 
 def opened(page: str = "", entry: int | None = None) -> AppTest:
     """The application on one of its pages."""
-    app = AppTest.from_file(str(APP), default_timeout=30).run()
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
     if page:
         app.switch_page(f"screens/{page}.py")
         if entry is not None:

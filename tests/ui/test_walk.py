@@ -60,20 +60,21 @@ def browser() -> Iterator[Browser]:
 
 def wait_until_served(url: str) -> None:
     """Wait until the server answers."""
-    for _ in range(120):
+    for _ in range(240):
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.25)
-    pytest.fail(f"{url}: no answer within 30 s")
+    pytest.fail(f"{url}: no answer within a minute")
 
 
 def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
     address: str, browser: Browser, exams: dict[str, Entry], room: Room
 ) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
     page.goto(address)
     page.get_by_role("button", name="Open", exact=True).click()
     page.locator(".mp-wall").wait_for()
