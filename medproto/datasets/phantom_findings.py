@@ -234,10 +234,10 @@ def _popcorn(rng: np.random.Generator, window: Window, radius_mm: float) -> Fiel
     shape = np.zeros((window.y.size, window.x.size), dtype=np.float32)
     for number in range(int(rng.integers(1, 5))):
         reach, direction = (0.0 if number == 0 else radius_mm * rng.uniform(0.4, 1)), rng.uniform(0, 2 * np.pi)
-        size = rng.uniform(1.0, 2.0)
+        size = rng.uniform(1.3, 2.0)
         for _ in range(int(rng.integers(2, 5))):
             row = reach * np.sin(direction) + rng.normal(0, 0.4 * size)
             column = reach * np.cos(direction) + rng.normal(0, 0.4 * size)
-            lobe = _edge(size * rng.uniform(0.6, 0.85) - np.hypot(window.y - row, window.x - column), 0.25)
+            lobe = _edge(size * rng.uniform(0.65, 0.85) - np.hypot(window.y - row, window.x - column), 0.25)
             np.maximum(shape, lobe, out=shape)
     return shape
