@@ -1,0 +1,25 @@
+"""What all tests share: one thread in each process, and where the shared real files are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# The suite runs in two processes: more threads in each only wait for one another. It counts before torch is imported.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of published archives (`mini-mias/`, `dicom/` ...); skips with the reason where it is not there."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    given = Path(os.environ.get("MEDPROTO_SHARED", beside))
+    data = given / "data" if (given / "data").is_dir() else given
+    if not (data / "mini-mias").is_dir():
+        pytest.skip(
+            f"the shared data are not here: set MEDPROTO_SHARED to their folder, or put them at {beside / 'data'}"
+        )
+    return data
