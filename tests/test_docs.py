@@ -8,14 +8,14 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import click
 import pytest
 import typer
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
 from medproto.training.settings import TrainSettings, read_settings
@@ -37,22 +37,24 @@ def application() -> typer.Typer:
     return app
 
 
-def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+def commands(group: TyperGroup, prefix: str = "") -> Iterator[tuple[str, TyperCommand]]:
     """Every command that can be run, with its full name."""
     for name, command in group.commands.items():
-        if isinstance(command, click.Group):
+        if isinstance(command, TyperGroup):
             yield from commands(command, f"{prefix}{name} ")
-        elif not command.hidden:
+        elif isinstance(command, TyperCommand) and not command.hidden:
             yield f"{prefix}{name}", command
 
 
 @pytest.fixture(scope="module")
-def known(application: typer.Typer) -> dict[str, click.Command]:
+def known(application: typer.Typer) -> dict[str, TyperCommand]:
     """The command line's commands by name."""
-    return dict(commands(cast(click.Group, typer.main.get_command(application))))
+    whole = typer.main.get_command(application)
+    assert isinstance(whole, TyperGroup)
+    return dict(commands(whole))
 
 
-def command_named(text: str, known: dict[str, click.Command]) -> str:
+def command_named(text: str, known: dict[str, TyperCommand]) -> str:
     """The command that the words of a documented command begin with; empty when there is none."""
     words = shlex.split(text)
     return next((name for n in range(len(words), 0, -1) if (name := " ".join(words[:n])) in known), "")
@@ -60,11 +62,12 @@ def command_named(text: str, known: dict[str, click.Command]) -> str:
 
 def documented() -> list[str]:
     """Every command in the README, as it is written there."""
-    lines = [line.removeprefix("medproto ") for line in README.splitlines() if line.startswith("medproto ")]
-    return sorted({*NAMED.findall(README), *lines} - {"COMMAND --help"})
+    blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
+    typed = re.findall(r"^medproto (.+)$", blocks, re.MULTILINE)
+    return sorted({*NAMED.findall(README), *typed} - {"COMMAND --help"})
 
 
-def test_every_command_of_the_readme_exists_with_its_options(known: dict[str, click.Command]) -> None:
+def test_every_command_of_the_readme_exists_with_its_options(known: dict[str, TyperCommand]) -> None:
     assert len(documented()) > 10
     for text in documented():
         name = command_named(text, known)
@@ -76,19 +79,20 @@ def test_every_command_of_the_readme_exists_with_its_options(known: dict[str, cl
         assert named <= options, f"README: 'medproto {text}'"
 
 
-def test_every_command_is_in_the_readme(known: dict[str, click.Command]) -> None:
+def test_every_command_is_in_the_readme(known: dict[str, TyperCommand]) -> None:
     assert set(known) - {command_named(text, known) for text in documented()} == set()
 
 
-def test_every_command_explains_itself(application: typer.Typer, known: dict[str, click.Command]) -> None:
+def test_every_command_explains_itself(application: typer.Typer, known: dict[str, TyperCommand]) -> None:
     for name, command in known.items():
         shown = CliRunner().invoke(application, [*name.split(), "--help"])
         assert shown.exit_code == 0, f"{name}: {shown.output}"
         assert command.help, name
 
 
-def test_commands_named_in_sources_and_guides_exist(known: dict[str, click.Command]) -> None:
-    files = [path for folder in ("medproto", "audit", "ui") for path in (ROOT / folder).rglob("*.py")]
+def test_commands_named_in_sources_and_guides_exist(known: dict[str, TyperCommand]) -> None:
+    files = [path for folder in ("audit", "ui") for path in (ROOT / folder).rglob("*.py")]
+    files += [*(ROOT / "medproto").glob("*.py"), *(ROOT / "medproto" / "datasets").glob("*.py")]
     groups = {" ".join(name.split()[:n]) for name in known for n in range(1, len(name.split()))}
     wrong = [
         f"{path.relative_to(ROOT)}: medproto {text}"
