@@ -15,6 +15,7 @@ help: ## list the targets
 		printf '  %-14s%s\n' "$$name" "$$words"; done
 
 install: $(INSTALLED) ## create .venv with the pinned dependencies; does nothing when it is up to date
+	@:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
