@@ -40,7 +40,7 @@ test: install ## run the whole test suite
 
 check: install ## formatting, lint, types and import direction
 	@$(BIN)/ruff format --check --quiet . || { \
-		$(BIN)/ruff format --check . >&2; echo "Formatting differs: run '$(BIN)/ruff format .'." >&2; exit 1; }
+		echo "Formatting differs: run '$(BIN)/ruff format .'." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 0 tests/test_architecture.py
