@@ -12,8 +12,8 @@ from medproto.model.receptive_field import Axis, ReceptiveField
 
 #: A cell may win where at least this share of its patch lies in the breast.
 BREAST_SHARE = 0.5
-#: A cell belongs to a lesion where at least this share of its patch does.
-LESION_SHARE = 0.4
+#: A cell belongs to a lesion where at least this share of its patch does, its centre included.
+LESION_SHARE = 0.25
 
 
 def share_inside(planes: Tensor, field: ReceptiveField) -> Tensor:
@@ -43,14 +43,26 @@ def breast_cells(breast: Tensor, field: ReceptiveField) -> Tensor:
 def lesion_cells(lesion: Tensor, allowed: Tensor, field: ReceptiveField) -> Tensor:
     """Cells of the annotated lesion among the allowed ones, shape (V, H, W).
 
-    A lesion that no cell holds by enough keeps the cell that holds most of it.
+    The centre of the patch lies in the lesion, and enough of the patch. A lesion without such a cell keeps the one that
+    holds most of it.
     """
     share = share_inside(lesion, field) * allowed
     best = share.flatten(1).amax(dim=1).view(-1, 1, 1)
-    return (share > 0) & ((share >= LESION_SHARE) | (share == best))
+    inside = (share >= LESION_SHARE) & centre_inside(lesion, field)
+    return (share > 0) & (inside | ((share == best) & ~inside.flatten(1).any(dim=1).view(-1, 1, 1)))
+
+
+def centre_inside(planes: Tensor, field: ReceptiveField) -> Tensor:
+    """Cells whose centre lies in a mask, shape (V, H, W)."""
+    rows = _centres(field.rows).long().clamp(max=planes.shape[1] - 1)
+    columns = _centres(field.columns).long().clamp(max=planes.shape[2] - 1)
+    return planes[:, rows][:, :, columns] > 0
+
+
+def _centres(axis: Axis) -> Tensor:
+    return axis.start_px + torch.arange(axis.cells) * axis.jump_px
 
 
 def _edges(axis: Axis, length_px: int) -> tuple[Tensor, Tensor]:
-    centres = axis.start_px + torch.arange(axis.cells) * axis.jump_px
-    low = (centres - axis.jump_px / 2).round().long()
+    low = (_centres(axis) - axis.jump_px / 2).round().long()
     return low.clamp(0, length_px), (low + axis.jump_px).clamp(0, length_px)

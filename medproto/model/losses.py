@@ -45,6 +45,17 @@ def diversity_cost(prototypes: Tensor, prototype_class: Tensor) -> Tensor:
     return (centred @ centred.T).square().masked_select(pairs).sum() / pairs.sum().clamp(min=1)
 
 
+def anchor_cost(distances: Tensor, labels: Tensor, prototype_class: Tensor) -> Tensor:
+    """Distance of each prototype to the nearest image of its class in the batch, mean over prototypes that have one.
+
+    The counterpart of the cluster cost (Li et al. 2018, R1): without it a prototype that is nearest to no image drifts away
+    from all patches, and projection then moves it far.
+    """
+    foreign = prototype_class.unsqueeze(0) != labels.unsqueeze(1)
+    nearest = distances.masked_fill(foreign, torch.inf).amin(dim=0)
+    return nearest[torch.isfinite(nearest)].mean()
+
+
 def outside_cost(inside: Tensor, anywhere: Tensor, own: Tensor) -> Tensor:
     """How much closer own-class prototypes come outside the annotated lesion than inside it.
 

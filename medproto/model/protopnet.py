@@ -108,8 +108,7 @@ class ProtoPNet(nn.Module):
 
 def build_model(settings: ModelSettings, seed: int) -> ProtoPNet:
     """A fresh network; its random numbers come from `seed` alone."""
-    backbone_seeded = torch.random.fork_rng(devices=[])
-    with backbone_seeded:
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = build_backbone(settings.backbone, settings.stride, settings.weights)
         classes = torch.arange(len(settings.classes)).repeat_interleave(settings.prototypes_per_class)
@@ -118,5 +117,5 @@ def build_model(settings: ModelSettings, seed: int) -> ProtoPNet:
 
 def empty_model(settings: ModelSettings, prototype_class: Tensor) -> ProtoPNet:
     """A network of that shape whose weights are about to be loaded; it touches no weight file."""
-    backbone = build_backbone(settings.backbone, settings.stride, "none")
+    backbone = build_backbone(settings.backbone, settings.stride, "none", measured=False)
     return ProtoPNet(backbone, settings.latent_channels, prototype_class, len(settings.classes))

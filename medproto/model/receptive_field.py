@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -33,6 +33,11 @@ class ReceptiveField:
 
     rows: Axis
     columns: Axis
+
+    def moved(self, rows_px: float, columns_px: float) -> ReceptiveField:
+        """The same field with its centres moved."""
+        rows = replace(self.rows, start_px=self.rows.start_px + rows_px)
+        return ReceptiveField(rows, replace(self.columns, start_px=self.columns.start_px + columns_px))
 
 
 @dataclass(frozen=True)

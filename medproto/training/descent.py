@@ -99,6 +99,7 @@ def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tens
     terms = {
         "cross_entropy": losses.cross_entropy(logits, batch.labels, class_weights),
         "cluster": losses.cluster_cost(inside, batch.labels, classes),
+        "anchor": losses.anchor_cost(inside, batch.labels, classes),
         "separation": losses.separation_cost(anywhere, batch.labels, classes),
         "l1": losses.wrong_class_l1(model.last_layer, model.own_class),
         "diversity": losses.diversity_cost(prototypes, classes),
@@ -114,6 +115,7 @@ def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tens
         + costs.l1 * terms["l1"]
         + costs.diversity * terms["diversity"]
         + costs.outside * terms["outside"]
+        + costs.anchor * terms["anchor"]
         + costs.cells * terms["cells"]
     )
     return terms

@@ -36,7 +36,8 @@ class Costs(Settings):
     separation: float = 0.08
     l1: float = 1e-4
     diversity: float = 0.05
-    outside: float = 0.2
+    anchor: float = 0.2
+    outside: float = 0.5
     cells: float = 1.0
 
 

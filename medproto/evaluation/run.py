@@ -1,0 +1,160 @@
+"""A bundle against a manifest: classification with intervals by patient, and whether its evidence lies in the lesion."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medproto.bundle import Bundle
+from medproto.datasets.manifest import Manifest
+from medproto.errors import TrainingError
+from medproto.evaluation.classification import Interval, at_point, auroc_interval, share_interval
+from medproto.model.cells import breast_cells, centre_inside
+from medproto.training.inputs import InputSet, Progress, load_inputs
+from medproto.training.settings import TrainSettings
+from medproto.training.similarities import Similarities, margins, similarities
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results on one split; shares and AUROC with 95 % intervals, intervals of AUROC by patient.
+
+    `auroc` holds one figure per unit of scoring: image, breast, exam, and exams reduced to some of their views.
+    """
+
+    bundle_id: str
+    manifest_digest: str
+    split: str
+    images: int
+    exams: int
+    patients: int
+    positives: int
+    auroc: dict[str, Interval]
+    sensitivity: Interval
+    specificity: Interval
+    top1_in_lesion: Interval | None
+    random_in_lesion: float | None
+    prototypes: int
+    distinct_prototypes: int
+    unlike_training: Interval
+    left_out: tuple[str, ...]
+
+    def plain(self) -> dict[str, object]:
+        """The same as plain values, for JSON and the ledger."""
+        return asdict(self)
+
+
+def load_split(bundle: Bundle, manifest: Manifest, split: str, progress: Progress | None = None) -> InputSet:
+    """The images of one split as this bundle's inputs, labelled with its classes.
+
+    Raises:
+        TrainingError: the split is empty.
+    """
+    rows = tuple(row for row in manifest.rows if row.split == split)
+    if not rows:
+        raise TrainingError(f"split: got no row in {split!r}, expected some in the manifest's split column")
+    settings = TrainSettings.model_validate(bundle.manifest.training["settings"])
+    labels = [settings.class_of(row.label) for row in rows]
+    part = Manifest(manifest.path, rows, manifest.digest)
+    return load_inputs(part, labels, (bundle.manifest.inputs, bundle.manifest.ingest), progress=progress)
+
+
+def evaluate(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> Evaluation:
+    """Evaluate a bundle on images it never saw.
+
+    Raises:
+        TrainingError: only one class is there, or a patient of the split is among the prototypes' images.
+    """
+    scored = similarities(bundle.model, data, torch.device("cpu"))
+    best, view = scored.bags(data)
+    margin = margins(best, bundle.model.last_layer, bundle.positive)
+    positive = data.bag_labels().numpy() == bundle.positive
+    if not positive.any() or positive.all():
+        raise TrainingError(f"split {split!r}: got exams of one class only, expected both")
+    flagged_hits = at_point(margin, positive, bundle.manifest.operating_point.margin)
+    hits, random_rate = localise(bundle, data, scored, (best, view))
+    distance = torch.zeros(len(positive), dtype=torch.double)
+    distance = distance.scatter_reduce(0, data.bags, bundle.likeness.distances(scored.pooled), "amax")
+    unlike = int((distance > bundle.likeness.threshold).sum())
+    patches = {entry.source.patch for entry in bundle.manifest.prototypes}
+    return Evaluation(
+        bundle_id=bundle.bundle_id,
+        manifest_digest=manifest.digest,
+        split=split,
+        images=len(data),
+        exams=len(positive),
+        patients=len(set(data.patients())),
+        positives=int(positive.sum()),
+        auroc=_aurocs(bundle, data, scored, margin),
+        sensitivity=share_interval(round(flagged_hits[0] * int(positive.sum())), int(positive.sum())),
+        specificity=share_interval(round(flagged_hits[1] * int((~positive).sum())), int((~positive).sum())),
+        top1_in_lesion=share_interval(sum(hits), len(hits)) if hits else None,
+        random_in_lesion=random_rate,
+        prototypes=len(bundle.manifest.prototypes),
+        distinct_prototypes=len(patches),
+        unlike_training=share_interval(unlike, len(positive)),
+        left_out=data.left_out,
+    )
+
+
+def localise(
+    bundle: Bundle, data: InputSet, scored: Similarities, bags: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[list[bool], float | None]:
+    """Whether the strongest patch of each annotated positive exam has its centre in the lesion, and a random patch's rate.
+
+    Args:
+        bags: best similarity of each exam (N, P) and the image that holds it (N, P).
+    """
+    best, view = bags
+    field = bundle.model.backbone.receptive_field(*data.images.shape[2:])
+    centres = centre_inside(data.lesion, field)
+    allowed = breast_cells(data.breast, field)
+    strongest = (bundle.margin_weights * best.double()).argmax(dim=1)
+    hits, rates = [], []
+    for bag in torch.nonzero(data.bag_labels() == bundle.positive).flatten().tolist():
+        members = torch.nonzero((data.bags == bag) & (data.labels == bundle.positive)).flatten()
+        if not (data.lesion[members] > 0).any():
+            continue
+        prototype = int(strongest[bag])
+        image = int(view[bag, prototype])
+        is_positive = int(data.labels[image]) == bundle.positive
+        hits.append(is_positive and bool(centres[image].flatten()[int(scored.cells[image, prototype])]))
+        views = torch.nonzero(data.bags == bag).flatten()
+        in_lesion = centres[members] & allowed[members]
+        rates.append(float(in_lesion.sum()) / float(allowed[views].sum()))
+    return hits, float(np.mean(rates)) if rates else None
+
+
+def _aurocs(
+    bundle: Bundle, data: InputSet, scored: Similarities, margin: NDArray[np.float64]
+) -> dict[str, Interval]:
+    """AUROC of exams, of exams reduced to one kind of view, of breasts and of images."""
+    positive = data.bag_labels().numpy() == bundle.positive
+    found = {"exam": auroc_interval(margin, positive, data.bag_patients())}
+    rows = [source.row for source in data.sources]
+    groups = {
+        "exam, CC views alone": [i for i, row in enumerate(rows) if row.view == "CC"],
+        "exam, MLO views alone": [i for i, row in enumerate(rows) if row.view == "MLO"],
+    }
+    for name, members in groups.items():
+        if members and len(members) < len(rows):
+            found[name] = _unit_auroc(bundle, data, scored, [(rows[i].exam, i) for i in members])
+    if all(row.side for row in rows):
+        found["breast"] = _unit_auroc(bundle, data, scored, [((r.exam, r.side), i) for i, r in enumerate(rows)])
+    if len(rows) > len(positive):
+        found["image"] = _unit_auroc(bundle, data, scored, [(i, i) for i in range(len(rows))])
+    return found
+
+
+def _unit_auroc(bundle: Bundle, data: InputSet, scored: Similarities, members: list[tuple[object, int]]) -> Interval:
+    """AUROC over units, each the bag of its images; a unit's label is its most severe image."""
+    units: dict[object, list[int]] = {}
+    for unit, image in members:
+        units.setdefault(unit, []).append(image)
+    best = torch.stack([scored.images[images].amax(dim=0) for images in units.values()])
+    positive = np.array([int(data.labels[images].max()) == bundle.positive for images in units.values()])
+    patients = [data.sources[images[0]].row.patient for images in units.values()]
+    return auroc_interval(margins(best, bundle.model.last_layer, bundle.positive), positive, patients)
