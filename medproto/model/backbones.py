@@ -77,12 +77,11 @@ class Backbone(nn.Module):
             energy = self.eval()(noise)[:, :, row, column].square().sum()
             (gradient,) = torch.autograd.grad(energy, noise)
         weight = gradient.double().square().sum(dim=(0, 1))
-        if not float(weight.sum()) > 0:  # a dead random network looks nowhere in particular
-            return
         places = torch.arange(_PROBE_PX, dtype=torch.double) + 0.5
         seen = [(weight.sum(dim=1 - axis) * places).sum() / weight.sum() for axis in (0, 1)]
-        found = torch.stack(seen) - torch.tensor([field.rows.centre_px(row), field.columns.centre_px(column)])
-        self.shift_px.copy_((found * 2).round() / 2)
+        # Lopsided padding acts alike on both axes: their mean is the less noisy measure.
+        found = (float(seen[0]) - field.rows.centre_px(row) + float(seen[1]) - field.columns.centre_px(column)) / 2
+        self.shift_px.fill_(round(found * 2) / 2)
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def build_backbone(name: str, stride: int, weights: str, *, measured: bool = Tru
     """The backbone of that name, cut at that stride.
 
     Args:
-        measured: measure `shift_px`; needless where it is loaded with the weights.
+        measured: measure `shift_px` where padding is lopsided; needless where it is loaded with the weights.
 
     Raises:
         ConfigError: unknown name, stride or weights.
@@ -117,7 +116,7 @@ def build_backbone(name: str, stride: int, weights: str, *, measured: bool = Tru
     if stride not in STRIDES:
         raise ConfigError(f"stride: got {stride}, expected one of {', '.join(map(str, STRIDES))}")
     backbone = BACKBONES[name](stride, Weights(weights))
-    if measured:
+    if measured and any(window.padding is None for window in backbone.windows()):
         backbone.measure_shift()
     return backbone
 
