@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -31,7 +31,6 @@ from medproto.records import Digest, OperatingPoint, PrototypeSource, Record
 from medproto.transforms import InputSettings
 
 MANIFEST, WEIGHTS, PICTURES = "manifest.json", "weights.safetensors", "prototypes"
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 class PrototypeEntry(Record):
@@ -59,7 +58,7 @@ class BundleManifest(Record):
     data_licence: str
     data_digest: Digest
     metrics: dict[str, float]
-    training: dict[str, Json]
+    training: dict[str, JsonValue]
     software: dict[str, str]
     files: dict[str, Digest]
 
