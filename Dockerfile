@@ -10,7 +10,8 @@ COPY medproto medproto
 COPY audit audit
 COPY ui ui
 COPY configs configs
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt .
+# Editable: the demo reads its configuration beside the packages.
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -e .
 
 USER medproto
 ENV MEDPROTO_HOME=/var/lib/medproto \
