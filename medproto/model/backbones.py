@@ -6,9 +6,11 @@ into one-channel form without changing a value: a grey image repeated over three
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +101,10 @@ class Weights:
         """The state dict of the file; pickled code is never run."""
         if self.path is None or not self.path.is_file():
             raise ConfigError(f"weights: got {self.source!r}, expected 'imagenet', 'none' or an existing file")
-        return dict(torch.load(self.path, map_location="cpu", weights_only=True))
+        try:
+            return dict(torch.load(self.path, map_location="cpu", weights_only=True))
+        except (pickle.UnpicklingError, EOFError, RuntimeError, TypeError, ValueError) as err:
+            raise ConfigError(f"weights: cannot read {self.path.name!r}, expected a state dict of tensors") from err
 
 
 def build_backbone(name: str, stride: int, weights: str, *, measured: bool = True) -> Backbone:
@@ -115,7 +120,10 @@ def build_backbone(name: str, stride: int, weights: str, *, measured: bool = Tru
         raise ConfigError(f"backbone: got {name!r}, expected one of {', '.join(sorted(BACKBONES))}")
     if stride not in STRIDES:
         raise ConfigError(f"stride: got {stride}, expected one of {', '.join(map(str, STRIDES))}")
-    backbone = BACKBONES[name](stride, Weights(weights))
+    try:
+        backbone = BACKBONES[name](stride, Weights(weights))
+    except RuntimeError as err:  # load_state_dict found other names or shapes
+        raise ConfigError(f"weights: {Path(weights).name!r} does not fit backbone {name!r} at stride {stride}") from err
     if measured and any(window.padding is None for window in backbone.windows()):
         backbone.measure_shift()
     return backbone
@@ -131,7 +139,7 @@ def efficientnet_lite0_file() -> Path:
 def _efficientnet_lite0(stride: int, weights: Weights) -> Backbone:
     import timm
 
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if weights.source != "none":
         source = weights if weights.path else Weights(str(efficientnet_lite0_file()))
         values = list(source.read().values())
