@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medproto.config import Settings
-from medproto.errors import ConfigError
+from medproto.errors import ConfigError, InputError
 from medproto.ingest.mammogram import Mammogram
 from medproto.records import Box
 
@@ -208,7 +208,17 @@ class Plaind(Transform):
 
 
 def model_input(mammogram: Mammogram, settings: InputSettings, region: Box | None = None) -> ModelInput:
-    """What the network sees of this mammogram, or of one region of it."""
+    """What the network sees of this mammogram, or of one region of it.
+
+    Raises:
+        InputError: the region lies outside the image.
+    """
+    # Before the pipeline, because MONAI turns every error inside it into a RuntimeError.
+    if region and not _overlaps(region, mammogram):
+        raise InputError(
+            f"region: got rows {region.top:g} to {region.bottom:g} and columns {region.left:g} to {region.right:g}, "
+            f"expected a part of the image of {mammogram.rows} x {mammogram.columns} pixels"
+        )
     item = inference_pipeline(settings)(
         {
             "image": mammogram.pixels,
@@ -222,20 +232,27 @@ def model_input(mammogram: Mammogram, settings: InputSettings, region: Box | Non
 
 
 def to_input_plane(plane: NDArray[np.bool_], model: ModelInput) -> Tensor:
-    """A mask of the original image, shape (rows, columns), as the model's input shows it, shape (Y, X), values in [0, 1]."""
-    settings_rows, settings_columns = model.breast.shape
+    """A mask of the original image, shape (rows, columns), as the model's input shows it: (Y, X), in [0, 1]."""
     cut = plane[int(model.crop.top) : int(model.crop.bottom), int(model.crop.left) : int(model.crop.right)]
-    item = {"image": cut, "breast": cut, "geometry": Geometry(), "chest_wall": "right" if model.flipped else "left"}
-    item = FitInputd(("image",), settings_rows, settings_columns)(ChestWallLeftd(("image", "breast"))(item))
+    side = "right" if model.flipped else "left"
+    item: dict[Hashable, Any] = {"image": cut, "breast": cut, "geometry": Geometry(), "chest_wall": side}
+    item = FitInputd(("image",), *model.breast.shape)(ChestWallLeftd(("image", "breast"))(item))
     fitted: Tensor = item["image"][0]
     return fitted
+
+
+def _overlaps(region: Box, mammogram: Mammogram) -> bool:
+    rows, columns = mammogram.rows, mammogram.columns
+    return region.top < rows and region.left < columns and region.bottom > 0 and region.right > 0
 
 
 def _breast_box(breast: NDArray[np.bool_], margin: float) -> Box:
     rows, columns = np.flatnonzero(breast.any(axis=1)), np.flatnonzero(breast.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     extra_rows, extra_columns = margin * (bottom - top), margin * (right - left)
-    grown = Box(top=top - extra_rows, bottom=bottom + extra_rows, left=left - extra_columns, right=right + extra_columns)
+    grown = Box(
+        top=top - extra_rows, bottom=bottom + extra_rows, left=left - extra_columns, right=right + extra_columns
+    )
     return _inside(grown, breast.shape)
 
 
