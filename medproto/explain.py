@@ -17,9 +17,9 @@ from torch import Tensor
 from medproto import pictures
 from medproto.bundle import Bundle
 from medproto.ingest.exam import ExamImage
+from medproto.model.cells import breast_cells
 from medproto.model.receptive_field import ReceptiveField
 from medproto.records import Box, PrototypeMatch
-from medproto.model.cells import breast_cells
 from medproto.transforms import Geometry, ModelInput
 
 #: Matches that carry pictures, counted from the strongest contribution to the positive class, and from the weakest.
@@ -36,12 +36,13 @@ class ScoredViews:
     field: ReceptiveField
 
     def best(self, views: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """For each prototype over those views: similarity (P,), view and flat cell of the maximum, the first on a tie."""
+        """For each prototype over those views: similarity (P,), view and flat cell of the maximum, the first on a
+        tie."""
         masked = self.maps[list(views)].masked_fill(~self.allowed[list(views)].unsqueeze(1), -torch.inf)
-        count, prototypes, _, width = masked.shape
+        _, prototypes, height, width = masked.shape
         flat = masked.permute(1, 0, 2, 3).reshape(prototypes, -1)
         place = flat.argmax(dim=1)
-        cells = masked.shape[2] * width
+        cells = height * width
         view = torch.tensor(list(views))[place // cells]
         return flat.gather(1, place.unsqueeze(1)).squeeze(1), view, place % cells
 

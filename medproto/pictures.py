@@ -93,13 +93,19 @@ def patch(pixels: NDArray[np.float32], box: Box) -> Image.Image:
     cut[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = pixels[rows, columns]
     picture = grey(cut).resize((PATCH_PX, PATCH_PX), Image.Resampling.BICUBIC).convert("RGB")
     factor = PATCH_PX / extent
-    corners = [(box.left - left) * factor, (box.top - top) * factor, (box.right - left) * factor, (box.bottom - top) * factor]
+    corners = [
+        (box.left - left) * factor,
+        (box.top - top) * factor,
+        (box.right - left) * factor,
+        (box.bottom - top) * factor,
+    ]
     ImageDraw.Draw(picture).rectangle(corners, outline=OVERLAY_RGB, width=2)
     return picture
 
 
 def _weights(axis: Axis, positions_px: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear interpolation between cell centres as a matrix (positions, cells); constant beyond half a cell, then zero."""
+    """Linear interpolation between cell centres as a matrix (positions, cells); constant beyond half a cell, then
+    zero."""
     cells = (positions_px - axis.start_px) / axis.jump_px
     distance = np.abs(np.clip(cells, 0, axis.cells - 1)[:, None] - np.arange(axis.cells))
     inside = (cells >= -0.5) & (cells <= axis.cells - 0.5)

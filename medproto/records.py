@@ -111,7 +111,9 @@ class PrototypeSource(Record):
     view: str | None
     box: Box
     patch: Digest
-    distance: Annotated[float, Field(ge=0, description="squared L2 between the prototype and its patch; 0 if projected")]
+    distance: Annotated[
+        float, Field(ge=0, description="squared L2 between the prototype and its patch; 0 if projected")
+    ]
 
 
 class PrototypeMatch(Record):

@@ -76,7 +76,8 @@ def choose_operating_point(margins: Vector, positive: NDArray[np.bool_], sensiti
         raise TrainingError("operating point: got validation exams of one class only, expected both")
     falling = np.sort(margins[positive])[::-1]
     threshold = falling[int(np.ceil(sensitivity * len(falling))) - 1]
-    # Half way down to the next lower margin, so that rounding on another processor does not unflag the case that set it.
+    # Half way down to the next lower margin, so that rounding on another processor does not unflag the case that set
+    # it.
     lower = margins[margins < threshold]
     point = float((threshold + lower.max()) / 2) if len(lower) else float(threshold)
     reached, spared = at_point(margins, positive, point)

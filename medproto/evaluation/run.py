@@ -1,4 +1,5 @@
-"""A bundle against a manifest: classification with intervals by patient, and whether its evidence lies in the lesion."""
+"""A bundle against a manifest: classification with intervals by patient, and whether its evidence lies in the
+lesion."""
 
 from __future__ import annotations
 
@@ -103,7 +104,8 @@ def evaluate(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> 
 def localise(
     bundle: Bundle, data: InputSet, scored: Similarities, bags: tuple[torch.Tensor, torch.Tensor]
 ) -> tuple[list[bool], float | None]:
-    """Whether the strongest patch of each annotated positive exam has its centre in the lesion, and a random patch's rate.
+    """Whether the strongest patch of each annotated positive exam has its centre in the lesion, and a random patch's
+    rate.
 
     Args:
         bags: best similarity of each exam (N, P) and the image that holds it (N, P).
@@ -128,9 +130,7 @@ def localise(
     return hits, float(np.mean(rates)) if rates else None
 
 
-def _aurocs(
-    bundle: Bundle, data: InputSet, scored: Similarities, margin: NDArray[np.float64]
-) -> dict[str, Interval]:
+def _aurocs(bundle: Bundle, data: InputSet, scored: Similarities, margin: NDArray[np.float64]) -> dict[str, Interval]:
     """AUROC of exams, of exams reduced to one kind of view, of breasts and of images."""
     positive = data.bag_labels().numpy() == bundle.positive
     found = {"exam": auroc_interval(margin, positive, data.bag_patients())}

@@ -1,6 +1,7 @@
 """Backbones by name: a grey image in, a latent map out, at stride 8, 16 or 32.
 
-Images are float32 in [0, 1] with one channel; the network's own normalisation and its three-colour first layer are folded
+Images are float32 in [0, 1] with one channel; the network's own normalisation and its three-colour first layer are
+folded
 into one-channel form without changing a value: a grey image repeated over three channels gives the same activations.
 """
 
@@ -26,8 +27,10 @@ _PROBE_PX = 512
 class Backbone(nn.Module):
     """A feature extractor for grey images.
 
-    `shift_px` (rows, columns) is where the weights really look, relative to the centre that the layers' arithmetic gives: the
-    EfficientNet's SAME padding is lopsided, and its trained weights look about 6 px up and left of that centre at stride 16.
+    `shift_px` (rows, columns) is where the weights really look, relative to the centre that the layers' arithmetic
+    gives: the
+    EfficientNet's SAME padding is lopsided, and its trained weights look about 6 px up and left of that centre at
+    stride 16.
 
     Args:
         layers: maps the normalised image, shape (V, I, Y, X), to the latent map, shape (V, D, H, W).

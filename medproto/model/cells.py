@@ -35,7 +35,8 @@ def share_inside(planes: Tensor, field: ReceptiveField) -> Tensor:
 
 
 def breast_cells(breast: Tensor, field: ReceptiveField) -> Tensor:
-    """Cells that may win, shape (V, H, W): half of the patch lies in the breast; all, where no cell of an image does."""
+    """Cells that may win, shape (V, H, W): half of the patch lies in the breast; all, where no cell of an image
+    does."""
     allowed = share_inside(breast, field) >= BREAST_SHARE
     return allowed | ~allowed.flatten(1).any(dim=1).view(-1, 1, 1)
 

@@ -31,7 +31,8 @@ class ModelSettings(Settings):
 class Output:
     """What one forward pass gives; N bags, V views, P prototypes, C classes.
 
-    logits (N, C); similarities (N, P) of the bags; view (N, P) that won; and per view: distances (V, P) to the nearest cell,
+    logits (N, C); similarities (N, P) of the bags; view (N, P) that won; and per view: distances (V, P) to the nearest
+    cell,
     cells (V, P) flat indices of those.
     """
 

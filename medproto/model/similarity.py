@@ -1,6 +1,7 @@
 """Distances and similarities between latent cells and prototypes (Chen et al. 2019, section 2.1).
 
-Shapes: V views, D channels, P prototypes, H W latent cells. Everything here is at least float32: the expansion of the squared
+Shapes: V views, D channels, P prototypes, H W latent cells. Everything here is at least float32: the expansion of the
+squared
 distance loses about 1e-5 near zero, where the logarithm is steepest.
 """
 
@@ -34,7 +35,8 @@ def distance_maps(features: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def training_maps(features: Tensor, prototypes: Tensor) -> Tensor:
-    """As `distance_maps`, by the expansion |z|^2 - 2 z.p + |p|^2: fast, off by about 1e-5 near zero, so not for scoring."""
+    """As `distance_maps`, by the expansion |z|^2 - 2 z.p + |p|^2: fast, off by about 1e-5 near zero, so not for
+    scoring."""
     features, prototypes = _at_least_float32(features), _at_least_float32(prototypes)
     cross = torch.einsum("vdhw,pd->vphw", features, prototypes)
     lengths = prototypes.square().sum(dim=1).view(1, -1, 1, 1)

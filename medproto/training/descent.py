@@ -23,9 +23,11 @@ from medproto.training.inputs import InputSet, Progress
 from medproto.training.settings import Costs, Stage
 from medproto.transforms import augmentation
 
+
 @dataclass(frozen=True)
 class Batch:
-    """V images of one step: `values` are images (V, 1, Y, X) or, where the backbone is frozen, its features (V, B, H, W)."""
+    """V images of one step: `values` are images (V, 1, Y, X) or, where the backbone is frozen, its features (V, B, H,
+    W)."""
 
     values: Tensor
     allowed: Tensor
@@ -72,7 +74,9 @@ def descend(
                 group["lr"] = base * _schedule(done / total)
             terms = cost_terms(model, batch, costs, weights)
             if not torch.isfinite(terms["total"]):
-                raise TrainingError(f"stage {stage.name!r}, epoch {epoch + 1}: the loss is not finite, expected a number")
+                raise TrainingError(
+                    f"stage {stage.name!r}, epoch {epoch + 1}: the loss is not finite, expected a number"
+                )
             optimizer.zero_grad()
             fabric.backward(terms["total"])
             optimizer.step()

@@ -3,13 +3,15 @@
     minimise over W:  mean CE(S W^T, y) + l1 * sum |W[c, p]| over wrong classes + ridge / 2 * |W|^2
     subject to:       W[c, p] >= 0 where p belongs to c
 
-The ridge makes the optimum finite and unique also where the classes separate. Without ridge and sign constraint this is the
+The ridge makes the optimum finite and unique also where the classes separate. Without ridge and sign constraint this
+is the
 problem of Chen et al. 2019, equation 5.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,8 @@ KKT_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Problem:
-    """Similarities (N, P), labels (N,), own_class (C, P) bool, weights of the penalties, and whether own weights are >= 0."""
+    """Similarities (N, P), labels (N,), own_class (C, P) bool, weights of the penalties, and whether own weights are
+    >= 0."""
 
     similarities: Matrix
     labels: NDArray[np.int64]
@@ -54,7 +57,7 @@ def solve(problem: Problem) -> Solution:
     own = problem.own_class
     shape, size = own.shape, own.size
     own_bounds = (0.0, None) if problem.own_nonnegative else (None, None)
-    bounds = [own_bounds if flag else (0.0, None) for flag in own.ravel()] + [
+    bounds: Any = [own_bounds if flag else (0.0, None) for flag in own.ravel()] + [
         (0.0, 0.0) if flag else (0.0, None) for flag in own.ravel()
     ]
 
@@ -67,7 +70,7 @@ def solve(problem: Problem) -> Solution:
         return value, np.concatenate([(gradient + penalty).ravel(), (-gradient + penalty).ravel()])
 
     start = np.concatenate([np.where(own, 0.1, 0.0).ravel(), np.zeros(size)])
-    options = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 0.0, "gtol": 1e-9, "maxcor": 30}
+    options: Any = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 0.0, "gtol": 1e-9, "maxcor": 30}
     split = start
     for _ in range(5):  # L-BFGS-B can stop on its line search before the tolerance: start it again from there
         split = minimize(objective, split, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
@@ -125,7 +128,12 @@ def _held_out_loss(problem: Problem, held_out: NDArray[np.bool_], l1: float, rid
     if held_out.all() or not held_out.any():
         return 0.0
     inner = Problem(
-        problem.similarities[~held_out], problem.labels[~held_out], problem.own_class, l1, ridge, problem.own_nonnegative
+        problem.similarities[~held_out],
+        problem.labels[~held_out],
+        problem.own_class,
+        l1,
+        ridge,
+        problem.own_nonnegative,
     )
     logits = problem.similarities[held_out] @ solve(inner).weights.T
     return float(-log_softmax(logits, axis=1)[np.arange(len(logits)), problem.labels[held_out]].mean())
@@ -135,7 +143,9 @@ def _smooth(problem: Problem, weights: Matrix) -> tuple[float, Matrix]:
     logits = problem.similarities @ weights.T
     count = len(logits)
     rows = np.arange(count)
-    loss = float(-log_softmax(logits, axis=1)[rows, problem.labels].mean()) + problem.ridge / 2 * float((weights**2).sum())
+    loss = float(-log_softmax(logits, axis=1)[rows, problem.labels].mean()) + problem.ridge / 2 * float(
+        (weights**2).sum()
+    )
     error = softmax(logits, axis=1)
     error[rows, problem.labels] -= 1
     gradient: Matrix = error.T @ problem.similarities / count + problem.ridge * weights

@@ -1,9 +1,11 @@
 """Stage 2: every prototype becomes the nearest latent patch of its own class (Chen et al. 2019, section 2.2).
 
 1. The patch comes from a training image that carries the class, from inside its annotated lesion where it has one.
-2. No two prototypes share an image, so none share a patch: prototypes are assigned to images at the lowest total distance.
+2. No two prototypes share an image, so none share a patch: prototypes are assigned to images at the lowest total
+distance.
 3. Images with equal pixels count once; ties go to the first image, then to the first cell.
-4. Where a class has fewer images than prototypes the surplus is dropped and reported; a class without images is an error.
+4. Where a class has fewer images than prototypes the surplus is dropped and reported; a class without images is an
+error.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Projection:
 
 @dataclass(frozen=True)
 class Nearest:
-    """For every image and prototype: squared distance (V, P), flat cell (V, P) and that cell's latent vector (V, P, D)."""
+    """For every image and prototype: squared distance (V, P), flat cell (V, P) and that cell's latent vector (V, P,
+    D)."""
 
     distances: Tensor
     cells: Tensor
@@ -53,17 +56,17 @@ class Nearest:
 def nearest_patches(
     latent: Tensor, prototypes: Tensor, candidates: Tensor, labels: Tensor, prototype_class: Tensor
 ) -> Nearest:
-    """Nearest candidate cell of each image for each prototype; infinite where image and prototype differ in class.
+    """Nearest candidate cell of each image for each prototype; infinite where they differ in class or it has none.
 
     Args:
         latent: shape (V, D, H, W).
         candidates: shape (V, H, W), True where a patch may be taken.
     """
     distances, cells = nearest_cells(latent, prototypes, candidates)
-    foreign = labels.unsqueeze(1) != prototype_class.unsqueeze(0)
+    barred = (labels.unsqueeze(1) != prototype_class.unsqueeze(0)) | ~candidates.flatten(1).any(dim=1, keepdim=True)
     flat = latent.flatten(2)
     vectors = torch.gather(flat, 2, cells.unsqueeze(1).expand(-1, flat.shape[1], -1)).transpose(1, 2)
-    return Nearest(distances.masked_fill(foreign, torch.inf), cells, vectors)
+    return Nearest(distances.masked_fill(barred, torch.inf), cells, vectors)
 
 
 def project(model: ProtoPNet, data: InputSet, device: torch.device, progress: Progress | None = None) -> Projection:

@@ -74,9 +74,7 @@ class TrainSettings(Settings):
 
     def network(self) -> ModelSettings:
         """The model's settings with this run's classes."""
-        return self.model.model_copy(
-            update={"classes": tuple(self.classes), "positive_class": self.positive_class}
-        )
+        return self.model.model_copy(update={"classes": tuple(self.classes), "positive_class": self.positive_class})
 
     def class_of(self, label: str) -> int:
         """Class index of a manifest label.
@@ -101,7 +99,7 @@ def read_settings(path: Path, overrides: tuple[str, ...] = ()) -> TrainSettings:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise ConfigError(f"configuration: cannot read {path.name!r} ({err.strerror})") from err
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise ConfigError(f"configuration: {path.name!r} is not YAML") from err
     if not isinstance(document, dict):
         raise ConfigError(f"configuration: got {type(document).__name__} in {path.name!r}, expected keys and values")
@@ -124,7 +122,10 @@ def _set(document: dict[str, object], override: str) -> None:
         if not isinstance(below, dict):
             raise ConfigError(f"override: {key!r} goes through {parent!r}, which holds a value, expected a section")
         place = below
-    place[last] = yaml.safe_load(value)
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError as err:
+        raise ConfigError(f"override: the value of {key!r} is not YAML") from err
 
 
 def _first_problem(err: ValidationError) -> str:

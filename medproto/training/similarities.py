@@ -43,8 +43,8 @@ def similarities(
     """Similarity of every image to every prototype.
 
     Args:
-        leave_out: the prototypes' sources in `data`: each prototype's own patch cannot win in its own image, so that a fit on
-            these values does not reward memory.
+        leave_out: the prototypes' sources in `data`: each prototype's own patch cannot win in its own image, so that a
+            fit on these values does not reward memory.
     """
     field = model.backbone.receptive_field(*data.images.shape[2:])
     allowed = breast_cells(data.breast, field)

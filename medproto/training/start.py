@@ -14,7 +14,8 @@ POOL = 2000
 
 
 def start_prototypes(model: ProtoPNet, data: InputSet, seed: int, device: torch.device) -> None:
-    """Set every prototype to a training cell of its class, from inside the lesion where there is one, chosen k-means++-wise.
+    """Set every prototype to a training cell of its class, inside the lesion where there is one, spread as in
+    k-means++.
 
     Chen et al. draw them uniformly from [0, 1); far from every latent cell they start with vanishing gradients.
     """

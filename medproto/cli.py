@@ -1,0 +1,217 @@
+"""The console: every command of medproto. The one module of the package that may import `audit` and `ui`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit import cli as audit_cli
+from audit import report_cli
+from medproto import demo as demo_module
+from medproto.console import Outcome, bars, console, count_bar, fail
+from medproto.data_cli import app as data_app
+from medproto.errors import InputError, MedprotoError
+from medproto.records import Box
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Prototype evidence for mammography, with an audit trail. Research use only, not for primary diagnosis.",
+)
+app.add_typer(audit_cli.app, name="audit")
+app.add_typer(data_app, name="data")
+app.command("report")(report_cli.report)
+
+Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database URL, where it is not in the home."),
+]
+HOME = Path("medproto-home")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="One DICOM file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    png: Annotated[Path | None, typer.Option(help="Write the rendered picture with the breast's outline.")] = None,
+    admit: Annotated[list[str] | None, typer.Option(help="Modality to admit beside MG, such as CR.")] = None,
+) -> None:
+    """Show how one file is read: decisions, findings, picture. Exit 0 admitted, 3 refused, 1 unreadable."""
+    from medproto.config import IngestSettings
+    from medproto.ingest.inspection import inspect_file, picture
+    from medproto.ingest.reading import read_mammogram
+
+    settings = IngestSettings(admit_modalities=("MG", *(admit or ())))
+    facts = inspect_file(file, settings)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        for name, value in facts.items():
+            lines = [f"{f['severity']}: {f['code']}: {f['sentence']}" for f in value] if name == "findings" else [value]
+            for line in lines or ["none"]:
+                typer.echo(f"{name:>14}  {line}")
+    if png and facts["admitted"]:
+        picture(read_mammogram(file, settings)).save(png)
+    raise typer.Exit(0 if facts["admitted"] else 3 if facts["readable"] else 1)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML configuration.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest with a split column: train and val are used.")],
+    out: Annotated[Path, typer.Option(help="Directory of the new bundle.")],
+    override: Annotated[list[str] | None, typer.Option("--set", help="key.sub=value, instead of the YAML's.")] = None,
+) -> None:
+    """Train a prototype network: descent, projection, convex last layer; then write a verified bundle."""
+    from medproto.datasets.manifest import read_manifest
+    from medproto.training.run import check_split
+    from medproto.training.run import train as run
+    from medproto.training.settings import read_settings
+
+    settings, source = read_settings(config, tuple(override or ())), read_manifest(manifest)
+    check_split(source)
+    with bars() as report:
+        bundle_id = run(settings, source, out, report)
+    typer.echo(f"{out}: bundle {bundle_id}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest with a split column.")],
+    split: Annotated[str, typer.Option(help="Which split; never the one trained on.")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Evaluate a bundle on patients it never saw: AUROC with intervals by patient, and where the evidence lies."""
+    from medproto.bundle import load_bundle
+    from medproto.datasets.manifest import read_manifest
+    from medproto.evaluation.run import evaluate as run
+    from medproto.evaluation.run import load_split
+    from medproto.evaluation.words import table
+
+    source, loaded = read_manifest(manifest), load_bundle(bundle)
+    with bars() as report:
+        data = load_split(loaded, source, split, report("reading images"))
+    result = run(loaded, source, split, data)
+    typer.echo(json.dumps(result.plain(), indent=1) if as_json else table(result))
+
+
+@app.command()
+def score(
+    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them; grouped by exam.")],
+    region: Annotated[
+        str | None, typer.Option(help="top,left,bottom,right in pixels, for a bundle trained on regions.")
+    ] = None,
+    home: Home = HOME,
+    ledger: Url = None,
+) -> None:
+    """Score exams; every result is in the ledger before its line is printed.
+
+    Exit 0 if every exam was scored, 3 if one was refused or could not be read; the others are scored all the same.
+    """
+    from audit.room import Actor, BundleScorer, open_room
+    from audit.service import score_exam
+    from medproto.bundle import load_bundle
+    from medproto.ingest.exam import group_exams
+    from medproto.predict import scorer
+
+    loaded = load_bundle(bundle)
+    groups = group_exams(paths)
+    judge = BundleScorer(loaded.bundle_id, loaded.manifest.name, scorer(loaded, _box(region)))
+    actor = Actor(getpass.getuser(), "reader")
+    outcome = Outcome()
+    with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
+        demo_module.register_bundle(room, loaded, actor)
+        for group in groups:
+            entry = score_exam(room, group.paths, judge, actor)
+            console.print(outcome.line(entry, group.paths), soft_wrap=True, markup=False, highlight=False)
+            step()
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def crossval(
+    config: Annotated[Path, typer.Argument(help="YAML configuration of the regions.")],
+    source: Annotated[Path, typer.Argument(help="mini-MIAS: all-mias.tar.gz or its unpacked folder.")],
+    work: Annotated[Path, typer.Option(help="Where DICOM files and manifests are written.")] = Path("runs/mini-mias"),
+    bundle: Annotated[Path | None, typer.Option(help="Also write a bundle that never saw the last fold.")] = None,
+) -> None:
+    """Patient-level 5-fold on mini-MIAS regions: prototype network, linear probe and intensity baseline, with
+    intervals."""
+    from medproto.evaluation.crossval import crossval as run
+    from medproto.evaluation.crossval import format_table, held_out_bundle
+    from medproto.training.settings import read_settings
+
+    settings = read_settings(config)
+    if source.is_dir() and (source / "all-mias.tar.gz").is_file():
+        source = source / "all-mias.tar.gz"
+    with bars() as report:
+        result = run(settings, source, work, report)
+    typer.echo(format_table(result))
+    if bundle:
+        with bars() as report:
+            folder, rows = held_out_bundle(settings, source, bundle, report)
+        typer.echo(f"{folder}: a bundle that never saw these patients; score one of their regions with")
+        for row in rows[:3]:
+            box = row.region
+            place = f"{box.top:.0f},{box.left:.0f},{box.bottom:.0f},{box.right:.0f}" if box else ""
+            typer.echo(f"  medproto score {folder} {row.path} --region {place}    # {row.label}")
+
+
+@app.command()
+def demo(
+    target: Annotated[Path, typer.Argument(help="Directory for all that the demo makes.")] = Path("demo"),
+    patients: Annotated[int, typer.Option(help="Synthetic patients; the figures in the README hold for 240.")] = 240,
+    seed: Annotated[int, typer.Option(help="Seed of the cohort.")] = 1,
+) -> None:
+    """The whole path on a synthetic cohort: DICOM, training, evaluation, ledger, PDF, trace. Repeating it is
+    harmless."""
+    demo_module.run(target, patients, seed)
+
+
+@app.command("ui")
+def open_ui(
+    home: Home = HOME,
+    ledger: Url = None,
+    port: Annotated[int, typer.Option(help="TCP port.")] = 8501,
+    address: Annotated[
+        str, typer.Option(help="Address to listen on; anything but loopback lets others in.")
+    ] = "127.0.0.1",
+) -> None:
+    """Open the reading room in the browser, on this machine alone unless told otherwise."""
+    import os
+
+    from ui.launch import launch
+
+    if ledger:
+        os.environ["MEDPROTO_LEDGER_URL"] = ledger
+    raise typer.Exit(launch(home, port, address))
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one sentence on standard error and exit 2."""
+    try:
+        app()
+    except MedprotoError as err:
+        fail(str(err))
+        sys.exit(2)
+
+
+def _box(text: str | None) -> Box | None:
+    if text is None:
+        return None
+    try:
+        top, left, bottom, right = (float(part) for part in text.split(","))
+        return Box(top=top, left=left, bottom=bottom, right=right)
+    except ValueError as err:
+        raise InputError(
+            f"region: got {text!r}, expected top,left,bottom,right in pixels with a positive area"
+        ) from err

@@ -1,0 +1,95 @@
+"""What the console shows while it works: progress bars, one line an exam, one line an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(soft_wrap=True)
+
+
+class LedgerEntry(Protocol):
+    """What is needed of a ledger entry to say what became of an exam."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def payload(self) -> Any: ...
+
+
+def fail(sentence: str) -> None:
+    """One line on standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(sentence, markup=False)
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """A reporter: give it a title, get a progress callback (done, total) that draws a bar with its remaining time."""
+    with _progress() as progress:
+
+        def report(title: str) -> Callable[[int, int], None]:
+            task = progress.add_task(title, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield report
+
+
+@contextmanager
+def count_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """One bar that advances by one at each call."""
+    with _progress() as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda: progress.advance(task)
+
+
+class Outcome:
+    """Counts what became of the exams of a batch."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every exam was scored, else 3."""
+        return 3 if self.failed else 0
+
+    def line(self, entry: LedgerEntry, paths: Sequence[Path]) -> str:
+        """One line on one exam: the result, or why there is none."""
+        if entry.kind == "prediction":
+            prediction = entry.payload["prediction"]
+            score = f"margin {prediction['margin']:+.2f}" if prediction["probability"] is not None else "no score shown"
+            warned = [f["code"] for f in prediction["findings"] if f["severity"] == "warn"]
+            refused = f", {len(prediction['refused'])} images refused" if prediction["refused"] else ""
+            notes = f" ({', '.join(warned)})" if warned else ""
+            return f"entry {entry.number}: {prediction['exam_id']}: {prediction['decision']}, {score}{refused}{notes}"
+        self.failed += 1
+        reasons = [
+            finding["sentence"]
+            for image in entry.payload.get("refused", [])
+            for finding in image["findings"]
+            if finding["severity"] == "refuse"
+        ]
+        sentence = " ".join(dict.fromkeys(reasons)) or entry.payload.get("sentence") or entry.payload.get("error")
+        files = f"{len(paths)} files" if len(paths) > 1 else "1 file"
+        return f"entry {entry.number}: {files} not scored: {sentence}"
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=False,
+    )

@@ -1,0 +1,73 @@
+"""`medproto data`: cohorts and manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medproto.console import bars
+from medproto.datasets.manifest import Split
+
+app = typer.Typer(no_args_is_help=True, help="Cohorts and manifests: make, import, index.")
+import_app = typer.Typer(no_args_is_help=True, help="Published archives to DICOM and a manifest.")
+app.add_typer(import_app, name="import")
+
+#: Shares of patients per split.
+SPLITS: dict[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="New directory.")],
+    patients: Annotated[int, typer.Option(min=1, help="Exams of four views.")] = 240,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+) -> None:
+    """Write a synthetic screening cohort as DICOM, with its manifest split by patient."""
+    from medproto.datasets.manifest import read_manifest, write_manifest
+    from medproto.datasets.phantom import write_phantom
+    from medproto.datasets.splits import split_patients
+
+    with bars() as report:
+        path = write_phantom(out, patients, seed, report("writing SYNTHETIC exams"), workers=2)
+    write_manifest(path, split_patients(read_manifest(path).rows, SPLITS, seed))
+    typer.echo(f"{path}: {patients} SYNTHETIC exams")
+
+
+@import_app.command("mini-mias")
+def mini_mias(
+    source: Annotated[Path, typer.Argument(help="all-mias.tar.gz, or its unpacked folder.")],
+    out: Annotated[Path, typer.Argument(help="New directory.")],
+) -> None:
+    """Write the mini-MIAS films as DICOM mammograms, with their manifest."""
+    from medproto.datasets.mini_mias import import_mini_mias
+
+    with bars() as report:
+        path = import_mini_mias(source, out, report("writing films"))
+    typer.echo(f"{path}")
+
+
+@app.command()
+def regions(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of the mini-MIAS films.")],
+    out: Annotated[Path, typer.Argument(help="The manifest to write.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Plan square regions around lesions, and regions of normal tissue of the same sizes and places."""
+    from medproto.datasets.manifest import read_manifest
+    from medproto.datasets.regions import region_manifest
+
+    typer.echo(f"{region_manifest(read_manifest(manifest), out, seed)}")
+
+
+@app.command()
+def index(
+    source: Annotated[Path, typer.Argument(help="Folder of DICOM files.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write.")],
+    labels: Annotated[Path | None, typer.Option(help="CSV with columns file,label.")] = None,
+) -> None:
+    """Index a folder of DICOM mammograms; what cannot be read is listed beside the manifest."""
+    from medproto.datasets.folder import index_folder
+
+    typer.echo(f"{index_folder(source, labels, out)}")
