@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, JsonValue, ValidationError
@@ -177,8 +177,7 @@ def load_bundle(path: Path, device: str = "cpu") -> Bundle:
         raise BundleError(f"bundle: {WEIGHTS} does not fit the manifest") from err
     if model.prototype_class.tolist() != classes:
         raise BundleError("bundle: classes of the prototypes differ between tensors and manifest")
-    model.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type:
-    ignore[call - overload]
+    model.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(bundle_id, manifest, model, likeness, pictures)
 
 

@@ -58,7 +58,9 @@ def load_split(bundle: Bundle, manifest: Manifest, split: str, progress: Progres
     if not rows:
         raise TrainingError(f"split: got no row in {split!r}, expected some in the manifest's split column")
     settings = TrainSettings.model_validate(bundle.manifest.training["settings"])
-    labels = [settings.class_of(row.label) for row in rows]
+    # The bundle's JSON sorts the keys of `classes`: the order of the model decides, not that of the settings.
+    order = [bundle.manifest.model.classes.index(name) for name in settings.classes]
+    labels = [order[settings.class_of(row.label)] for row in rows]
     part = Manifest(manifest.path, rows, manifest.digest)
     return load_inputs(part, labels, (bundle.manifest.inputs, bundle.manifest.ingest), progress=progress)
 

@@ -78,7 +78,7 @@ def solve(problem: Problem) -> Solution:
         residual = kkt_residual(problem, weights)
         if residual <= KKT_TOLERANCE / 100:
             break
-    if residual > KKT_TOLERANCE:
+    if not residual <= KKT_TOLERANCE:  # also where it is no number
         raise TrainingError(f"last layer: got a KKT residual of {residual:.1e}, expected at most {KKT_TOLERANCE:.0e}")
     return Solution(weights, objective_value(problem, weights), residual)
 
