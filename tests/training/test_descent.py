@@ -1,0 +1,113 @@
+"""Stage 1: what may change does, what is frozen does not, and the same seed gives the same weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from medproto.errors import TrainingError
+from medproto.training.descent import descend
+from medproto.training.settings import Costs, Stage
+from tests.factories import input_set, tiny_model
+
+ALL = {"backbone": 1e-2, "add_on": 1e-2, "prototypes": 1e-2}
+LABELS = [0, 1] * 6
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Fabric:
+    """This processor."""
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def run(fabric: Fabric, rates: dict[str, float], seed: int = 0, epochs: int = 2) -> tuple[dict[str, Tensor], list]:
+    """The state after a short stage on a fresh network, and its history."""
+    model = tiny_model()
+    stage = Stage.model_validate({"name": "test", "epochs": epochs, "learning_rates": rates, "batch": 5, "variants": 2})
+    history = descend(model, input_set(LABELS), stage, Costs(), (fabric, seed, None))
+    return {name: value.clone() for name, value in model.state_dict().items()}, history
+
+
+def changed(state: dict[str, Tensor]) -> set[str]:
+    """Names of the tensors that differ from those of a fresh network."""
+    return {name for name, value in tiny_model().state_dict().items() if not torch.equal(value, state[name])}
+
+
+def test_joint_stage_changes_all_groups_but_no_statistics_and_no_last_layer(fabric: Fabric) -> None:
+    state, _ = run(fabric, ALL)
+    moved = changed(state)
+    assert {name.split(".")[0] for name in moved} == {"backbone", "add_on", "prototypes"}
+    assert not {name for name in moved if "running_" in name or "num_batches" in name}
+    assert {name for name in state if "running_mean" in name}
+
+
+@pytest.mark.parametrize(
+    "rates, prefixes",
+    [
+        ({"prototypes": 1e-2}, {"prototypes"}),
+        ({"add_on": 1e-2, "prototypes": 1e-2}, {"add_on", "prototypes"}),
+        ({"backbone": 1e-2}, {"backbone"}),
+    ],
+)
+def test_group_without_a_rate_is_frozen(fabric: Fabric, rates: dict[str, float], prefixes: set[str]) -> None:
+    state, _ = run(fabric, rates)
+    assert {name.split(".")[0] for name in changed(state)} == prefixes
+
+
+@pytest.mark.parametrize("rates", [ALL, {"add_on": 1e-2, "prototypes": 1e-2}])
+def test_same_seed_gives_the_same_weights(fabric: Fabric, rates: dict[str, float]) -> None:
+    torch.manual_seed(1)
+    first, history = run(fabric, rates, seed=3)
+    torch.manual_seed(2)
+    again, same_history = run(fabric, rates, seed=3)
+    other, _ = run(fabric, rates, seed=4)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert history == same_history
+    assert not torch.equal(first["prototypes"], other["prototypes"])
+
+
+def test_loss_that_is_no_number_ends_the_stage_by_name(fabric: Fabric) -> None:
+    with pytest.raises(TrainingError, match=r"stage 'test', epoch \d: the loss is not finite, expected a number"):
+        run(fabric, {"add_on": 1e30, "prototypes": 1e30}, epochs=3)
+
+
+def test_class_without_training_images_is_an_error(fabric: Fabric) -> None:
+    stage = Stage(name="test", epochs=1, learning_rates={"prototypes": 1e-2}, batch=4)
+    with pytest.raises(
+        TrainingError, match=r"classes: got \[4, 0\] training images, expected at least one of each class"
+    ):
+        descend(tiny_model(), input_set([0] * 4), stage, Costs(), (fabric, 0, None))
+
+
+def test_history_holds_every_cost_of_every_epoch_and_the_descent_descends(fabric: Fabric) -> None:
+    _, history = run(fabric, {"add_on": 1e-2, "prototypes": 1e-2}, epochs=15)
+    assert len(history) == 15
+    for row in history:
+        total = row["cross_entropy"] + 0.8 * row["cluster"] - 0.08 * row["separation"] + 1e-4 * row["l1"]
+        total += 0.05 * row["diversity"] + 0.5 * row["outside"] + 0.2 * row["anchor"] + 1.0 * row["cells"]
+        assert row["total"] == pytest.approx(total, rel=1e-4)
+    assert history[-1]["total"] < history[0]["total"]
+
+
+def test_progress_counts_the_steps(fabric: Fabric) -> None:
+    steps: list[tuple[int, int]] = []
+    stage = Stage(name="test", epochs=2, learning_rates=ALL, batch=5)  # type: ignore[arg-type]
+    run_of = (fabric, 0, lambda done, total: steps.append((done, total)))
+    descend(tiny_model(), input_set(LABELS), stage, Costs(), run_of)
+    assert steps == [(i, 6) for i in range(1, 7)]
+
+
+def test_patch_next_to_the_breast_only_cannot_be_pulled_at(fabric: Fabric) -> None:
+    data = input_set(LABELS)
+    data.breast[:, :, 32:] = 0
+    darker = data.images.clone()
+    darker[:, :, :, 48:] = 0
+    model = tiny_model()
+    cut = type(data)(darker, data.breast, data.lesion, data.labels, data.bags, data.sources, ())
+    stage = Stage(name="test", epochs=1, learning_rates={"prototypes": 1e-2}, batch=4, variants=1)
+    first = descend(tiny_model(), data, stage, Costs(), (fabric, 0, None))
+    # A cell of the left half sees at most 7 px beyond its centre: column 40 and on is out of reach.
+    second = descend(model, cut, stage, Costs(cells=1.0), (fabric, 0, None))
+    assert first[0]["cluster"] == second[0]["cluster"]
