@@ -61,19 +61,24 @@ def solve(problem: Problem) -> Solution:
         (0.0, 0.0) if flag else (0.0, None) for flag in own.ravel()
     ]
 
-    def objective(split: Matrix) -> tuple[float, Matrix]:
+    def objective(scaled: Matrix, scale: float) -> tuple[float, Matrix]:
+        split = scaled * scale
         positive, negative = split[:size].reshape(shape), split[size:].reshape(shape)
         weights = positive - negative
         smooth, gradient = _smooth(problem, weights)
         penalty = np.where(own, 0.0, problem.l1)
         value = smooth + float((penalty * (positive + negative)).sum())
-        return value, np.concatenate([(gradient + penalty).ravel(), (-gradient + penalty).ravel()])
+        return value, scale * np.concatenate([(gradient + penalty).ravel(), (-gradient + penalty).ravel()])
 
     start = np.concatenate([np.where(own, 0.1, 0.0).ravel(), np.zeros(size)])
     options: Any = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 0.0, "gtol": 1e-9, "maxcor": 30}
     split = start
-    for _ in range(5):  # L-BFGS-B can stop on its line search before the tolerance: start it again from there
-        split = minimize(objective, split, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    # L-BFGS-B can stop on its line search before the tolerance: it goes on from there with its variables scaled anew.
+    for scale in (1.0, 0.1, 1.0, 10.0, 0.3):
+        found = minimize(
+            objective, split / scale, (scale,), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+        split = found.x * scale
         weights = (split[:size] - split[size:]).reshape(shape)
         residual = kkt_residual(problem, weights)
         if residual <= KKT_TOLERANCE / 100:
