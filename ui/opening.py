@@ -95,7 +95,7 @@ def _no_ledger(err: LedgerUnavailable) -> None:
     st.write(f"What it met: {_sentence(err)}")
     st.markdown(
         "- To try it with synthetic exams, run `make demo`, then open this page again.\n"
-        "- To read your own exams, score them first: `medproto predict` writes the ledger.\n"
+        "- To read your own exams, score them first: `medproto score` writes the ledger.\n"
         f"- If the ledger lies elsewhere, start with the environment variable `{HOME_VARIABLE}` set to its directory."
     )
     st.button("Look again", icon=":material/refresh:")

@@ -31,7 +31,7 @@ def draw(room: Room) -> None:
     banners(any(item.synthetic for item in items))
     st.subheader("Worklist", anchor=False)
     if not items and not refused:
-        st.info("No exam has been scored yet. Run `make demo`, or score your own exams with `medproto predict`.")
+        st.info("No exam has been scored yet. Run `make demo`, or score your own exams with `medproto score`.")
         return
     counts = {name: len(_of_kind(items, name)) for name in _FILTERS[:-1]} | {"Refused": len(refused)}
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -1,0 +1,124 @@
+"""`make bench`: our way against the plain way of the same job, alternated in one process; a ratio below 1 is faster."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from audit.entries import EntryDraft
+from audit.room import open_room, verify_room
+from medproto.model.similarity import log_similarity, nearest_cells
+
+PAIRS = 7
+
+
+def compare(name: str, ours: Callable[[], object], plain: Callable[[], object]) -> None:
+    """Print the median ratio of at least seven alternated pairs, after one pair that warms both up."""
+    ours(), plain()
+    pairs = [(_seconds(ours), _seconds(plain)) for _ in range(PAIRS)]
+    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"{name:<58} {mine * 1e3:9.1f} ms  {theirs * 1e3:9.1f} ms   ratio {ratio:.3f}")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def plain_distances(features: Tensor, prototypes: Tensor) -> Tensor:
+    """Squared distances by convolutions: of the squares with ones, of the features with the prototypes."""
+    count, channels = prototypes.shape
+    kernels = prototypes.view(count, channels, 1, 1)
+    squares = torch.nn.functional.conv2d(features**2, torch.ones_like(kernels))
+    cross = torch.nn.functional.conv2d(features, kernels)
+    return torch.relu(squares - 2 * cross + (kernels**2).sum(dim=(1, 2, 3)).view(-1, 1, 1))
+
+
+def prototype_layer(views: int, rows: int, columns: int, prototypes: int) -> None:
+    """Distance, pooling and similarity, forward and backward."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(views, 128, rows, columns, generator=generator).requires_grad_(True)
+    vectors = torch.rand(prototypes, 128, generator=generator).requires_grad_(True)
+
+    def ours() -> None:
+        log_similarity(nearest_cells(features, vectors)[0]).sum().backward()
+
+    def plain() -> None:
+        distances = plain_distances(features, vectors)
+        pooled = -torch.nn.functional.max_pool2d(-distances, distances.shape[2:])
+        log_similarity(pooled).sum().backward()
+
+    compare(f"prototype layer, {views} x 128 x {rows} x {columns}, P {prototypes}", ours, plain)
+
+
+def projection_search(images: int, prototypes: int) -> None:
+    """Nearest latent patch of every prototype over all images."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(images, 128, 7, 7, generator=generator)
+    vectors = torch.rand(prototypes, 128, generator=generator)
+
+    def ours() -> None:
+        with torch.no_grad():
+            for part in features.split(64):
+                nearest_cells(part, vectors)
+
+    def plain() -> None:
+        with torch.no_grad():
+            for part in features.split(64):
+                distances = plain_distances(part, vectors).numpy()
+                for prototype in range(prototypes):
+                    distances[:, prototype].argmin()
+
+    compare(f"projection search, N {images}, P {prototypes}", ours, plain)
+
+
+def ledger(entries: int) -> None:
+    """Signed, durable appends one by one against bare durable inserts; verification against hashing the same bytes."""
+    with tempfile.TemporaryDirectory() as folder, open_room(Path(folder) / "home", create=True) as room:
+        bare = sqlite3.connect(Path(folder) / "bare.sqlite", isolation_level=None)
+        bare.execute("PRAGMA journal_mode=WAL")
+        bare.execute("PRAGMA synchronous=FULL")
+        bare.execute("CREATE TABLE entry (number INTEGER PRIMARY KEY, body BLOB)")
+        draft = EntryDraft("exam opened", {"entry": 1, "exam_id": "exam-0000000000000000"}, "bench", "reader")
+
+        def ours() -> None:
+            for _ in range(entries):
+                room.ledger.append([draft])
+
+        def plain() -> None:
+            for _ in range(entries):
+                bare.execute("INSERT INTO entry (body) VALUES (?)", (b"x" * 400,))
+
+        compare(f"{entries} signed appends / bare durable inserts", ours, plain)
+        room.ledger.append([draft] * 2000)
+        bodies = [entry.body for entry in room.ledger.entries()]
+        compare(
+            f"verification of {len(bodies)} entries / hashing their bytes",
+            lambda: verify_room(room),
+            lambda: [hashlib.sha256(body).digest() for body in bodies],
+        )
+        bare.close()
+
+
+def main() -> None:
+    """Run all benchmarks on two threads."""
+    torch.set_num_threads(2)
+    print(f"{'job':<58} {'ours':>12}  {'plain':>12}")
+    prototype_layer(4, 48, 24, 20)
+    prototype_layer(16, 7, 7, 2000)
+    projection_search(600, 200)
+    ledger(50)
+
+
+if __name__ == "__main__":
+    main()
