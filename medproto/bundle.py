@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, JsonValue, ValidationError
@@ -113,8 +113,8 @@ def save_bundle(
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     manifest = draft.model_copy(update={"files": files})
     contents[MANIFEST] = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True).encode()
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         draft_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
             (draft_folder / PICTURES).mkdir()
@@ -147,6 +147,9 @@ def read_bundle_manifest(path: Path) -> tuple[str, BundleManifest]:
         problem = err.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise BundleError(f"bundle: {MANIFEST} is not of format 1: {where}: {problem['msg']}") from err
+    classes, positive = manifest.model.classes, manifest.model.positive_class
+    if positive not in classes:
+        raise BundleError(f"bundle: positive class: got {positive!r}, expected one of {', '.join(classes)}")
     return hashlib.sha256(content).hexdigest(), manifest
 
 
@@ -175,6 +178,9 @@ def load_bundle(path: Path, device: str = "cpu") -> Bundle:
         likeness = LikenessModel(tensors["likeness.mean"], tensors["likeness.precision"], manifest.likeness_threshold)
     except (SafetensorError, KeyError, RuntimeError, ValueError) as err:  # 4
         raise BundleError(f"bundle: {WEIGHTS} does not fit the manifest") from err
+    width = 2 * model.backbone.channels
+    if likeness.mean.shape != (width,) or likeness.precision.shape != (width, width):  # 4
+        raise BundleError(f"bundle: {WEIGHTS} does not fit the manifest")
     if model.prototype_class.tolist() != classes:
         raise BundleError("bundle: classes of the prototypes differ between tensors and manifest")
     model.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
