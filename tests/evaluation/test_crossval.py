@@ -57,7 +57,9 @@ def settings() -> TrainSettings:
             "positive_class": "lesion",
             "model": {"backbone": "tiny", "weights": "none", "latent_channels": 8, "prototypes_per_class": 2},
             "inputs": {"rows": 64, "columns": 64},
-            "stages": [{"name": "warm-up", "epochs": 5, "learning_rates": {"add_on": 0.01, "prototypes": 0.01}}],
+            "stages": [
+                {"name": "warm-up", "epochs": 5, "variants": 1, "learning_rates": {"add_on": 0.01, "prototypes": 0.01}}
+            ],
             "last_layer": {"l1": [0.001], "ridge": [0.001], "folds": 2},
         }
     )
