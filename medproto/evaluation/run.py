@@ -71,6 +71,9 @@ def evaluate(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> 
     Raises:
         TrainingError: only one class is there, or a patient of the split is among the prototypes' images.
     """
+    sources = {entry.source.image_id for entry in bundle.manifest.prototypes}
+    if {row.patient for row in manifest.rows if row.image in sources} & set(data.patients()):
+        raise TrainingError(f"split {split!r}: got a patient whose patches are prototypes, expected unseen patients")
     scored = similarities(bundle.model, data, torch.device("cpu"))
     best, view = scored.bags(data)
     margin = margins(best, bundle.model.last_layer, bundle.positive)
