@@ -15,7 +15,7 @@ from audit import report_cli
 from medproto import demo as demo_module
 from medproto.console import Outcome, bars, console, count_bar, fail
 from medproto.data_cli import app as data_app
-from medproto.errors import InputError, MedprotoError
+from medproto.errors import EmptyExam, InputError, MedprotoError
 from medproto.records import Box
 
 app = typer.Typer(
@@ -115,19 +115,25 @@ def score(
 ) -> None:
     """Score exams; every result is in the ledger before its line is printed.
 
-    Exit 0 if every exam was scored, 3 if one was refused or could not be read; the others are scored all the same.
+    Exit 0 if every image was scored, 3 if one was refused or could not be read; the others are scored all the same.
     """
     from audit.room import Actor, BundleScorer, open_room
     from audit.service import score_exam
     from medproto.bundle import load_bundle
-    from medproto.ingest.exam import group_exams
+    from medproto.ingest.exam import find_candidates, group_exams
     from medproto.predict import scorer
 
-    loaded = load_bundle(bundle)
-    groups = group_exams(paths)
+    loaded, outcome = load_bundle(bundle), Outcome()
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += find_candidates(path).paths if path.is_dir() else [path]
+        except EmptyExam as err:  # an empty folder is one line, and the rest of the batch goes on
+            outcome.failed += 1
+            console.print(f"{path.name}/ not scored: {err}", markup=False, highlight=False)
+    groups = group_exams(files) if files else []
     judge = BundleScorer(loaded.bundle_id, loaded.manifest.name, scorer(loaded, _box(region)))
     actor = Actor(getpass.getuser(), "reader")
-    outcome = Outcome()
     with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
         demo_module.register_bundle(room, loaded, actor)
         for group in groups:

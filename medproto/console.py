@@ -63,24 +63,32 @@ class Outcome:
         return 3 if self.failed else 0
 
     def line(self, entry: LedgerEntry, paths: Sequence[Path]) -> str:
-        """One line on one exam: the result, or why there is none."""
+        """What became of one exam, then a line for each image of it that was refused, and why.
+
+        Files are told by the start of their SHA-256: their names may hold a patient's.
+        """
+        refused = entry.payload.get("refused", ())
         if entry.kind == "prediction":
             prediction = entry.payload["prediction"]
+            refused = prediction["refused"]
             score = f"margin {prediction['margin']:+.2f}" if prediction["probability"] is not None else "no score shown"
             warned = [f["code"] for f in prediction["findings"] if f["severity"] == "warn"]
-            refused = f", {len(prediction['refused'])} images refused" if prediction["refused"] else ""
             notes = f" ({', '.join(warned)})" if warned else ""
-            return f"entry {entry.number}: {prediction['exam_id']}: {prediction['decision']}, {score}{refused}{notes}"
-        self.failed += 1
-        reasons = [
-            finding["sentence"]
-            for image in entry.payload.get("refused", [])
-            for finding in image["findings"]
-            if finding["severity"] == "refuse"
-        ]
-        sentence = " ".join(dict.fromkeys(reasons)) or entry.payload.get("sentence") or entry.payload.get("error")
-        files = f"{len(paths)} files" if len(paths) > 1 else "1 file"
-        return f"entry {entry.number}: {files} not scored: {sentence}"
+            said = [f"entry {entry.number}: {prediction['exam_id']}: {prediction['decision']}, {score}{notes}"]
+        else:
+            said = []
+        said += [f"entry {entry.number}: file {r['file_sha256'][:12]} not scored: {_reasons(r)}" for r in refused]
+        if not said:
+            files = f"{len(paths)} files" if len(paths) > 1 else "1 file"
+            reason = entry.payload.get("sentence") or entry.payload.get("error")
+            said = [f"entry {entry.number}: {files} not scored: {reason}"]
+        self.failed += entry.kind != "prediction" or bool(refused)
+        return "\n".join(said)
+
+
+def _reasons(refused: dict[str, Any]) -> str:
+    """The sentences for which an image was refused."""
+    return " ".join(f["sentence"] for f in refused["findings"] if f["severity"] == "refuse")
 
 
 def _progress() -> Progress:
