@@ -210,6 +210,8 @@ def tiny_model(prototypes_per_class: int = 2, seed: int = 0, classes: int = 2) -
                 torch.nn.init.normal_(layer.weight, std=1.0)
         for module in model.backbone.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
                 module.running_mean.uniform_(-0.1, 0.1)
                 module.running_var.uniform_(0.02, 0.1)
     return model

@@ -14,7 +14,7 @@ from PIL import Image
 
 from medproto import pictures
 from medproto.bundle import Bundle, margin_weights
-from medproto.errors import InputError
+from medproto.errors import InputError, TrainingError
 from medproto.evaluation.run import evaluate, load_split
 from medproto.explain import SHOWN_AGAINST, SHOWN_FOR, cell_box, score_views
 from medproto.likeness import LikenessModel, fit_likeness, pool
@@ -34,6 +34,7 @@ from tests.factories import (
     breast_picture,
     exam_of,
     pseudonym,
+    read_cohort,
     train_tiny,
     write_view,
 )
@@ -109,6 +110,26 @@ def test_evaluation_labels_a_split_with_the_classes_of_the_model(
     assert result.auroc["exam"].value == 1.0
     assert result.top1_in_lesion is not None
     assert result.prototypes == result.distinct_prototypes == 6
+
+
+def test_evaluation_on_the_patients_of_the_prototypes_is_an_error(trained: Trained, bundle: Bundle) -> None:
+    source = {entry.source.image_id for entry in bundle.manifest.prototypes}
+    whole = read_cohort(trained.manifest)
+    seen = [i for i, origin in enumerate(whole.sources) if origin.row.image in source]
+    with pytest.raises(
+        TrainingError, match="split 'train': got a patient whose patches are prototypes, expected unseen"
+    ):
+        evaluate(bundle, trained.manifest, "train", whole.select(seen))
+
+
+def test_split_of_one_class_cannot_be_evaluated(trained: Trained, bundle: Bundle, held_out: InputSet) -> None:
+    healthy = held_out.select([i for i, name in enumerate(held_out.patients()) if name != f"tiny-{TEST_PATIENT}"])
+    with pytest.raises(TrainingError, match="split 'test': got exams of one class only, expected both"):
+        evaluate(bundle, trained.manifest, "test", healthy)
+    with pytest.raises(
+        TrainingError, match="split: got no row in 'none', expected some in the manifest's split column"
+    ):
+        load_split(bundle, trained.manifest, "none")
 
 
 def test_every_named_picture_is_there_under_its_digest(scored: Scored, bundle: Bundle) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from medproto.errors import ConfigError, InputError
 from medproto.ingest.mammogram import Mammogram, Side
-from medproto.records import Box
+from medproto.records import Box, Laterality
 from medproto.transforms import Geometry, InputSettings, augmentation, model_input, to_input_plane
 from tests.factories import COLUMNS, ROWS, breast_picture, mammogram
 
@@ -44,7 +44,7 @@ def chain(steps: list[tuple[str, float, float]]) -> Geometry:
 
 def breast_image(side: Side, finding: Box | None = None) -> Mammogram:
     """A breast with a marker beside it, and its exact mask."""
-    laterality = "L" if side == "left" else "R"
+    laterality: Laterality = "L" if side == "left" else "R"
     pixels = breast_picture(1, laterality, finding)
     y, x = np.mgrid[0:ROWS, 0:COLUMNS]
     inside = ((y - ROWS / 2) / (ROWS * 0.42)) ** 2 + (x / (COLUMNS * 0.62)) ** 2 < 1

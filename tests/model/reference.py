@@ -93,7 +93,7 @@ def _costs(given: Arrays, least: NDArray[np.float64], logits: NDArray[np.float64
     l1 = math.fsum(wrong)
     total = terms[0] + 0.8 * terms[1] - 0.08 * terms[2] + 1e-4 * l1
     names = ("cross_entropy", "cluster", "separation", "l1", "total_loss")
-    return {name: np.float64(value) for name, value in zip(names, (*terms, l1, total), strict=True)}
+    return {name: np.asarray(value) for name, value in zip(names, (*terms, l1, total), strict=True)}
 
 
 def _projection(given: Arrays, distances: NDArray[np.float64]) -> Arrays:

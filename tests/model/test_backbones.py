@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -44,7 +45,7 @@ def spread_statistics(network: nn.Module) -> None:
 def test_one_channel_efficientnet_equals_the_three_channel_network(tmp_path: Path, stride: int, depth: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+        network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     spread_statistics(network)
     torch.save(network.state_dict(), tmp_path / "weights.pt")
     folded = build_backbone("efficientnet_lite0", stride, str(tmp_path / "weights.pt"), measured=False).eval()

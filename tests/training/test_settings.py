@@ -12,11 +12,12 @@ from medproto.errors import ConfigError
 from medproto.training.settings import TrainSettings, read_settings
 
 PHANTOM = Path(__file__).resolve().parents[2] / "configs" / "phantom.yaml"
-SMALL = {
+WARM_UP = {"name": "warm-up", "epochs": 1, "learning_rates": {"prototypes": 0.003}}
+SMALL: dict[str, object] = {
     "name": "small",
     "classes": {"rest": ["normal", "benign"], "malignant": ["malignant"]},
     "positive_class": "malignant",
-    "stages": [{"name": "warm-up", "epochs": 1, "learning_rates": {"prototypes": 0.003}}],
+    "stages": [WARM_UP],
 }
 
 
@@ -45,7 +46,7 @@ def test_settings_survive_the_way_through_json(tmp_path: Path) -> None:
         ({"model": {"strid": 8}}, r"unknown key 'model\.strid', allowed here: backbone, classes, latent_channels, "),
         ({"inputs": {"row": 8}}, r"unknown key 'inputs\.row', allowed here: columns, margin, rows"),
         (
-            {"stages": [{**SMALL["stages"][0], "epoch": 1}]},
+            {"stages": [{**WARM_UP, "epoch": 1}]},
             r"unknown key 'stages\.0\.epoch', allowed here: batch, epochs, ",
         ),
         (
