@@ -309,6 +309,20 @@ def test_best_place_of_equal_views_is_in_the_first(trained: Trained, bundle: Bun
     assert found.best([2, 1])[1].tolist() == [2] * 6
 
 
+def test_cell_outside_the_breast_never_wins(trained: Trained, bundle: Bundle) -> None:
+    view = model_input(exam_of(trained.paths()).images[1].mammogram, bundle.manifest.inputs)
+    _, _, free = score_views(bundle, [view]).best([0])
+    barred = view.breast.clone()
+    barred[: 8 * (int(free.max()) // 8) + 4] = False
+    found = score_views(bundle, [replace(view, breast=barred)])
+    best, _, cells = found.best([0])
+    assert found.allowed.any()
+    assert found.allowed[0].flatten()[cells].all()
+    assert not found.allowed[0].flatten()[free].all()
+    for similarity, plane in zip(best, found.maps[0], strict=True):
+        assert similarity == plane[found.allowed[0]].max()
+
+
 def test_margin_weights_agree_with_the_logits(bundle: Bundle) -> None:
     assert torch.equal(bundle.margin_weights, margin_weights(bundle.model.last_layer, 1))
     assert len(bundle.margin_weights) == SETTINGS.model.prototypes_per_class * 2
