@@ -175,7 +175,7 @@ def crossval(
 @app.command()
 def demo(
     target: Annotated[Path, typer.Argument(help="Directory for all that the demo makes.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(help="Synthetic patients; the figures in the README hold for 240.")] = 240,
+    patients: Annotated[int, typer.Option(help="Synthetic patients; the figures in the README hold for 200.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the cohort.")] = 1,
 ) -> None:
     """The whole path on a synthetic cohort: DICOM, training, evaluation, ledger, PDF, trace. Repeating it is

@@ -21,7 +21,7 @@ SPLITS: dict[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="New directory.")],
-    patients: Annotated[int, typer.Option(min=1, help="Exams of four views.")] = 240,
+    patients: Annotated[int, typer.Option(min=1, help="Exams of four views.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
 ) -> None:
     """Write a synthetic screening cohort as DICOM, with its manifest split by patient."""
