@@ -24,7 +24,7 @@ from medproto.console import Outcome, bars, console, count_bar
 from medproto.data_cli import SPLITS
 from medproto.datasets.manifest import Manifest, read_manifest, write_manifest
 from medproto.datasets.phantom import write_phantom
-from medproto.datasets.shortcut import exam_statistics, shortcut_auroc
+from medproto.datasets.shortcut import image_statistics, pool_views, shortcut_auroc
 from medproto.datasets.splits import split_patients
 from medproto.errors import AuditError, LedgerTampered
 from medproto.evaluation.run import Evaluation, evaluate
@@ -144,7 +144,7 @@ def _model(places: Places, settings: TrainSettings, manifest: Manifest) -> tuple
             return bundle, results
     _say("2", "Training a prototype network: descent, projection, convex last layer")
     with bars() as report:
-        data = read_inputs(settings, manifest, report)
+        data = read_inputs(settings, manifest, report, image_statistics)
         fitted = fit(settings, data.split("train"), report)
         finish(settings, (manifest, data), fitted, places.bundle)
     bundle = load_bundle(places.bundle)
@@ -163,11 +163,8 @@ def _results(held_out: Evaluation, shortcut: float) -> dict[str, object]:
 
 def _shortcut(data: InputSet) -> float:
     """What a classifier on whole-image statistics makes of the cohort: near 0.5 if only findings decide."""
-    with count_bar("whole-image statistics", int(data.bags.max()) + 1) as step:
-        features = []
-        for bag in range(int(data.bags.max()) + 1):
-            features.append(exam_statistics([image[0].numpy() for image in data.images[data.bags == bag]]))
-            step()
+    measured = np.array([source.measured for source in data.sources])
+    features = [pool_views(measured[(data.bags == bag).numpy()]) for bag in range(int(data.bags.max()) + 1)]
     labels = (data.bag_labels() == int(data.labels.max())).tolist()
     return shortcut_auroc(np.stack(features), labels, data.bag_patients(), seed=0)
 

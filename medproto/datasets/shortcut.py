@@ -37,7 +37,11 @@ def exam_statistics(images: Sequence[NDArray[np.floating]]) -> NDArray[np.float6
     """
     if not images:
         raise InputError("exam statistics: got no image, expected at least one")
-    views = np.stack([image_statistics(image) for image in images])
+    return pool_views(np.stack([image_statistics(image) for image in images]))
+
+
+def pool_views(views: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean and maximum over the views of one exam: from shape (V, F) to (2 F,)."""
     return np.concatenate([views.mean(axis=0), views.max(axis=0)])
 
 

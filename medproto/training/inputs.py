@@ -22,6 +22,8 @@ from medproto.transforms import Geometry, InputSettings, model_input, to_input_p
 
 #: Called with (done, total); progress bars are drawn by whoever owns the terminal.
 Progress = Callable[[int, int], None]
+#: From original pixels in [0, 1] to numbers; a module-level function, for it travels to other processes.
+Measure = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class SourceImage:
     geometry: Geometry
     synthetic: bool
     crop: Box
+    #: What `measure` gave for the whole original image, where `load_inputs` was asked to measure.
+    measured: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class _Job:
     row: ManifestRow
     inputs: InputSettings
     ingest: IngestSettings
+    measure: Measure | None
 
 
 @dataclass(frozen=True)
@@ -115,13 +120,15 @@ def load_inputs(
     settings: tuple[InputSettings, IngestSettings],
     workers: int = 2,
     progress: Progress | None = None,
+    measure: Measure | None = None,
 ) -> InputSet:
     """Read every row of a manifest; rows that cannot be read or are refused are left out and named.
 
     Args:
         labels: class index of each row.
+        measure: computed on the whole original pixels in passing, kept in `SourceImage.measured`.
     """
-    jobs = [_Job(manifest, row, *settings) for row in manifest.rows]
+    jobs = [_Job(manifest, row, *settings, measure) for row in manifest.rows]
     results: list[_Read | str] = []
     for result in _map(jobs, workers):
         results.append(result)
@@ -161,7 +168,8 @@ def _read(job: _Job) -> _Read | str:
     except InputError as err:
         return str(err)
     lesion = to_input_plane(_lesion_mask(job, mammogram.pixels.shape), view)
-    source = SourceImage(job.row, mammogram.pixels_sha256, view.geometry, mammogram.synthetic, view.crop)
+    measured = tuple(job.measure(mammogram.pixels).tolist()) if job.measure else ()
+    source = SourceImage(job.row, mammogram.pixels_sha256, view.geometry, mammogram.synthetic, view.crop, measured)
     return _Read(
         view.image.numpy(),
         view.breast.numpy().astype(np.uint8),

@@ -18,7 +18,7 @@ from medproto.likeness import LikenessModel, fit_likeness
 from medproto.model.protopnet import ProtoPNet, build_model
 from medproto.predict import software
 from medproto.training.descent import descend
-from medproto.training.inputs import InputSet, Progress, load_inputs
+from medproto.training.inputs import InputSet, Measure, Progress, load_inputs
 from medproto.training.last_layer import Problem, Solution, choose
 from medproto.training.projection import Projection, project
 from medproto.training.settings import TrainSettings
@@ -51,10 +51,14 @@ def train(settings: TrainSettings, manifest: Manifest, target: Path, report: Rep
     return finish(settings, (manifest, data), fit(settings, data.split("train"), report), target)
 
 
-def read_inputs(settings: TrainSettings, manifest: Manifest, report: Reporter) -> InputSet:
-    """The manifest's images as model inputs, labelled with the run's classes."""
+def read_inputs(
+    settings: TrainSettings, manifest: Manifest, report: Reporter, measure: Measure | None = None
+) -> InputSet:
+    """The manifest's images as model inputs, labelled with the run's classes; `measure` as in `load_inputs`."""
     labels = [settings.class_of(row.label) for row in manifest.rows]
-    return load_inputs(manifest, labels, (settings.inputs, settings.ingest), progress=report("reading images"))
+    return load_inputs(
+        manifest, labels, (settings.inputs, settings.ingest), progress=report("reading images"), measure=measure
+    )
 
 
 def fit(settings: TrainSettings, data: InputSet, report: Reporter) -> Fitted:
