@@ -146,7 +146,8 @@ def _mask(kind: Kind, shape: Field) -> NDArray[np.bool_]:
     if kind in ("circumscribed mass", "spiculated mass"):
         return np.asarray(shape > 0.2)
     # A group of calcifications is annotated as one outlined area, as readers do: its hull with a margin of 4 pixels.
-    hull = ndimage.binary_dilation(convex_hull_image(shape[::4, ::4] > 0.2), iterations=1)
+    group = convex_hull_image(shape[::4, ::4] > 0.2)  # type: ignore[no-untyped-call]
+    hull = ndimage.binary_dilation(group, iterations=1)
     return np.asarray(np.kron(hull, np.ones((4, 4), bool))[: shape.shape[0], : shape.shape[1]])
 
 
