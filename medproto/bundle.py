@@ -106,9 +106,9 @@ def save_bundle(
     """
     if target.exists() and not (target / MANIFEST).is_file():
         raise BundleError(f"bundle: {target.name!r} exists and is no bundle, expected a new directory")
-    tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {"likeness.mean": likeness.mean, "likeness.precision": likeness.precision}
-    contents = {WEIGHTS: save_tensors({name: value.cpu() for name, value in tensors.items()})}
+    contents = {WEIGHTS: save_tensors({name: value.cpu().contiguous() for name, value in tensors.items()})}
     contents |= {f"{PICTURES}/{digest}.png": picture for digest, picture in pictures.items()}
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     manifest = draft.model_copy(update={"files": files})

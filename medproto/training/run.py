@@ -14,7 +14,7 @@ from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
 from medproto.evaluation.calibration import fit_calibration
 from medproto.evaluation.classification import auroc, choose_operating_point
-from medproto.likeness import LikenessModel, fit_likeness
+from medproto.likeness import fit_likeness
 from medproto.model.protopnet import ProtoPNet, build_model
 from medproto.predict import software
 from medproto.training.descent import descend
@@ -118,11 +118,7 @@ def finish(settings: TrainSettings, source: tuple[Manifest, InputSet], fitted: F
         software=software(),
         files={},
     )
-    return save_bundle(target, draft, fitted.model, _plain(likeness), pictures)
-
-
-def _plain(likeness: LikenessModel) -> LikenessModel:
-    return LikenessModel(likeness.mean.contiguous(), likeness.precision.contiguous(), likeness.threshold)
+    return save_bundle(target, draft, fitted.model, likeness, pictures)
 
 
 def _licence(manifest: Manifest) -> str:
