@@ -43,6 +43,10 @@ class ManifestRow(Record):
         mask: PNG lesion mask at original size, addressed as `path` is.
         finding: what kind of finding the image shows.
         density: breast density as the source codes it.
+        birads: BI-RADS assessment as the source gives it.
+        vendor: maker of the imaging device.
+        site: hospital or machine the image was taken at, as the source codes it.
+        age_years: the patient's age at the exam.
         source: data set the image comes from.
         licence: licence of the image.
     """
@@ -60,6 +64,10 @@ class ManifestRow(Record):
     mask: str | None = None
     finding: str | None = None
     density: str | None = None
+    birads: str | None = None
+    vendor: str | None = None
+    site: str | None = None
+    age_years: int | None = Field(default=None, ge=0, le=130)
     source: str | None = None
     licence: str | None = None
 

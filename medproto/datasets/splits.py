@@ -10,7 +10,7 @@ from medproto.datasets.manifest import ManifestRow, Split
 from medproto.errors import InputError
 
 #: Labels from least to most severe; a label that is not listed is as mild as the first, and a stratum of its own.
-SEVERITY = ("normal", "benign", "lesion", "malignant")
+SEVERITY = ("normal", "benign_without_callback", "benign", "lesion", "malignant")
 
 
 def split_patients(rows: Sequence[ManifestRow], fractions: Mapping[Split, float], seed: int) -> list[ManifestRow]:
