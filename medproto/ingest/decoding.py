@@ -16,7 +16,6 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     HTJ2K,
@@ -37,11 +36,10 @@ from rle.rle import decode_frame as decode_rle  # type: ignore[import-not-found]
 
 from medproto.ingest.gate import unreadable
 from medproto.ingest.header import MALFORMED, quiet, raw, whole
+from medproto.ingest.streams import check_stream, only_frame
 
 Stored = NDArray[np.uint16]
 
-#: Bytes that end a stream: EOI of JPEG and JPEG-LS, EOC of JPEG 2000 and HTJ2K.
-END_OF_STREAM = b"\xff\xd9"
 #: Decoder of imagecodecs for each syntax: the fastest of all by measurement (libjpeg-turbo 3, CharLS, OpenJPEG).
 IMAGECODECS = {
     frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1}): "jpeg8_decode",
@@ -108,8 +106,8 @@ def decode(dataset: Dataset, layout: Layout) -> Decoded:
         return Decoded(
             _bit_patterns(_native(data, layout, big_endian_words), layout), layout, f"numpy {np.__version__}"
         )
-    frame = _only_frame(data)
-    _check_stream(frame, syntax, layout)
+    frame = only_frame(data)
+    check_stream(frame, syntax, layout)
     values, decoder = _first_that_decodes(frame, dataset, syntax, layout)
     if values.shape != (layout.rows, layout.columns):
         shape = " x ".join(str(size) for size in values.shape)
@@ -140,48 +138,6 @@ def _native(data: bytes, layout: Layout, big_endian_words: bool) -> NDArray[np.u
     # PS3.5 8.1.1: 8-bit values written as big-endian words come in swapped pairs
     buffer = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() if big_endian_words else data
     return np.frombuffer(buffer, np.uint8, count=layout.rows * layout.columns).reshape(shape)
-
-
-def _only_frame(data: bytes) -> bytes:
-    """The encapsulated frame, its fragments joined."""
-    try:
-        with quiet():
-            frame = b"".join(generate_frames(data, number_of_frames=1))
-    except FOREIGN as err:
-        raise unreadable("TRUNCATED", "its pixel data fragments do not add up to a frame") from err
-    if not frame:
-        raise unreadable("TRUNCATED", "its pixel data are empty")
-    return frame
-
-
-def _check_stream(frame: bytes, syntax: UID, layout: Layout) -> None:
-    """The stream ends, and declares the size that the header does; decoders allocate what the stream declares."""
-    if syntax == RLELossless:
-        return
-    if not frame.rstrip(b"\x00").endswith(END_OF_STREAM):
-        raise unreadable("TRUNCATED", "its compressed pixel data have no end")
-    size = _stream_size(frame)
-    if size is not None and size != (layout.rows, layout.columns):
-        got = f"the stream says {size[0]} x {size[1]}, the header {layout.rows} x {layout.columns}"
-        raise unreadable("HOSTILE_SIZE", got)
-
-
-def _stream_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG-family stream declares; None where its header is not understood."""
-    start = frame[:4096].find(b"\xff\x4f\xff\x51")
-    if start >= 0 and len(frame) >= start + 24:
-        # ISO 15444-1 A.5.1, SIZ: the image is the grid less its offset
-        x1, y1, x0, y0 = struct.unpack(">4I", frame[start + 8 : start + 24])
-        return y1 - y0, x1 - x0
-    position = 2
-    while frame[:2] == b"\xff\xd8" and position + 9 <= len(frame) and frame[position] == 0xFF:
-        marker = frame[position + 1]
-        # ISO 10918-1 B.1.1.3 and ISO 14495-1 C.2.2: SOF0..SOF15 without DHT, JPG, DAC; SOF55 of JPEG-LS
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            rows, columns = struct.unpack(">2H", frame[position + 5 : position + 9])
-            return rows, columns
-        position += 1 if marker == 0xFF else 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
-    return None
 
 
 def _first_that_decodes(frame: bytes, dataset: Dataset, syntax: UID, layout: Layout) -> tuple[NDArray[Any], str]:
