@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,23 +21,60 @@ MALFORMED = (
     ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError, EOFError,
     RecursionError, BytesLengthException,
 )  # fmt: skip
+#: Loggers of pydicom; a filter does not reach the loggers below its own.
+LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")
+#: What the hushed block that is running in this thread has kept back.
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+
+
+class _Listener(logging.Filter):
+    """Takes log records of a hushed block to its list."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        heard = _heard.get()
+        if heard is None:
+            return True
+        heard.append(record.getMessage())
+        return False
+
+
+class _WhileHushed(type):
+    """Every warning of a hushed block is a subclass."""
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return _heard.get() is not None
+
+
+class _Hushed(Warning, metaclass=_WhileHushed):
+    """The category of all warnings that are given in a hushed block."""
+
+
+_LISTENER = _Listener()
 
 
 @contextmanager
-def quiet() -> Iterator[list[warnings.WarningMessage]]:
+def quiet() -> Iterator[list[str]]:
     """Keep pydicom's warnings from the terminal and the log: they repeat values, and a value can name the patient.
 
-    Yields the warnings that were caught.
+    Yields the messages that were kept back. Only the calling thread is hushed: `warnings.catch_warnings` and
+    `Logger.disabled` change the whole process, and a second thread's exit would undo them.
     """
-    logger = logging.getLogger("pydicom")
-    before = logger.disabled
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        logger.disabled = True
-        try:
-            yield caught
-        finally:
-            logger.disabled = before
+    _install()
+    heard: list[str] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def _install() -> None:
+    """Put listener and filter in place, where they are not already; they let through what no block hushes."""
+    for name in LOGGERS:
+        # a filter that is already there is not added again
+        logging.getLogger(name).addFilter(_LISTENER)
+    if not warnings.filters or warnings.filters[0][2] is not _Hushed:
+        warnings.simplefilter("ignore", _Hushed)
 
 
 def raw(header: Dataset, keyword: str) -> Any:

@@ -49,7 +49,7 @@ def parse(data: bytes, settings: IngestSettings) -> FileDataset:
     """The dataset of a complete DICOM file."""
     if data[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] != MAGIC:
         raise unreadable("NOT_DICOM")
-    with quiet() as caught:
+    with quiet() as heard:
         try:
             dataset = pydicom.dcmread(io.BytesIO(_inflated(data, settings)))
         except UnreadableImage:
@@ -59,7 +59,7 @@ def parse(data: bytes, settings: IngestSettings) -> FileDataset:
         except FOREIGN as err:
             raise unreadable("TRUNCATED", "its elements cannot be read to the end") from err
     # pydicom warns of an early end of file and goes on with what it has
-    if any("end of file" in str(warning.message).lower() for warning in caught):
+    if any("end of file" in message.lower() for message in heard):
         raise unreadable("TRUNCATED", "it ends before its last element does")
     last = data.rfind(DELIMITER)
     if last >= 0 and last + 8 > len(data):
