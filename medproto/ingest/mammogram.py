@@ -46,6 +46,7 @@ class Mammogram:
         findings: what the input gate has to say; none of severity refuse.
         synthetic: whether the header says SYNTHETIC.
         chest_wall: side of the stored picture where the chest wall lies, from the mask: films can be mirrored.
+        upside_down: whether the header says that the stored picture lies with its lower, or medial, side up.
         identity: the header's identifiers, for pseudonymisation alone.
     """
 
@@ -63,6 +64,7 @@ class Mammogram:
     synthetic: bool
     chest_wall: Side
     identity: Identity
+    upside_down: bool = False
 
     @property
     def rows(self) -> int:
