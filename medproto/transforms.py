@@ -1,7 +1,7 @@
 """MONAI pipelines from mammogram to model input, and `Geometry`: every pixel keeps its address in the original image.
 
-Coordinates are continuous pixels (row, column): pixel i covers [i, i + 1). Inference pipelines hold no randomness; the
-augmentation of training is a separate pipeline whose generator has an owner (`set_random_state`).
+Coordinates are continuous pixels (row, column): pixel i covers [i, i + 1). There is no randomness here; training's
+augmentation is a pipeline of its own (`medproto.training.augmentation`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import (
-    Compose,
-    MapTransform,
-    RandAdjustContrastd,
-    RandAffined,
-    RandFlipd,
-    RandGaussianNoised,
-    Transform,
-)
+from monai.transforms import Compose, MapTransform
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from medproto.config import Settings
@@ -38,13 +31,16 @@ class InputSettings(Settings):
     columns: int = 224
     #: Free space kept around the breast when it is cropped, in share of its size.
     margin: float = 0.02
+    #: Millimetres to a pixel of the input, so that breasts keep their true size; None scales every image to fit. An
+    #: image of unknown spacing, or too large for the input at this scale, is scaled to fit all the same.
+    spacing_mm: float | None = Field(default=None, gt=0)
 
 
 @dataclass(frozen=True)
 class Geometry:
     """An invertible map from original pixels to input pixels: input = scale * original + offset, along each axis.
 
-    A mirrored axis has a negative scale. Chains are built by `crop`, `flip_columns`, `resize` and `pad`.
+    A mirrored axis has a negative scale. Chains are built by `crop`, `flip_columns`, `flip_rows`, `resize` and `pad`.
     """
 
     row_scale: float = 1.0
@@ -59,6 +55,10 @@ class Geometry:
     def flip_columns(self, width: float) -> Geometry:
         """After mirroring an image of that width left to right."""
         return Geometry(self.row_scale, self.row_offset, -self.column_scale, width - self.column_offset)
+
+    def flip_rows(self, height: float) -> Geometry:
+        """After mirroring an image of that height top to bottom."""
+        return Geometry(-self.row_scale, height - self.row_offset, self.column_scale, self.column_offset)
 
     def resize(self, row_factor: float, column_factor: float) -> Geometry:
         """After scaling by those factors."""
@@ -89,13 +89,23 @@ class Geometry:
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What the network sees of one image: image (1, Y, X) in [0, 1], breast (Y, X), and the way back."""
+    """What the network sees of one image: image (1, Y, X) in [0, 1], breast (Y, X), and the way back.
+
+    `spacing_mm` is the size of an input pixel where the settings ask for one and the image's own is known: the one that
+    was asked for, or a larger one where the image would not fit at that scale.
+    """
 
     image: Tensor
     breast: Tensor
     geometry: Geometry
     crop: Box
     flipped: bool
+    spacing_mm: float | None = None
+
+    @property
+    def upturned(self) -> bool:
+        """Whether the image was stored upside down and mirrored top to bottom."""
+        return self.geometry.row_scale < 0
 
 
 class CropBreastd(MapTransform):
@@ -120,41 +130,51 @@ class CropBreastd(MapTransform):
         return item
 
 
-class ChestWallLeftd(MapTransform):
-    """Mirror so that the chest wall lies on the left of the model's input."""
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        item["flipped"] = item["chest_wall"] == "right"
-        if item["flipped"]:
-            item["geometry"] = item["geometry"].flip_columns(item["image"].shape[1])
-            for key in self.keys:
-                item[key] = np.ascontiguousarray(item[key][:, ::-1])
-        return item
-
-
-class FitInputd(MapTransform):
-    """Scale with antialiasing to fit the input, keep the aspect ratio, fill below and on the right with black."""
-
-    def __init__(self, keys: tuple[str, ...], rows: int, columns: int) -> None:
-        super().__init__(keys)
-        if rows % 32 or columns % 32 or min(rows, columns) < 32:
-            raise ConfigError(f"input size: got {rows} x {columns}, expected multiples of 32")
-        self.rows, self.columns = rows, columns
+class Uprightd(MapTransform):
+    """Mirror so that the chest wall lies on the left of the model's input and its upper side is up."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         height, width = item["image"].shape
-        factor = min(self.rows / height, self.columns / width)
-        new = min(max(round(height * factor), 1), self.rows), min(max(round(width * factor), 1), self.columns)
+        if item["chest_wall"] == "right":
+            item["geometry"] = item["geometry"].flip_columns(width)
+        if item["upside_down"]:
+            item["geometry"] = item["geometry"].flip_rows(height)
         for key in self.keys:
-            plane = torch.from_numpy(np.ascontiguousarray(item[key], dtype=np.float32))[None, None]
-            small = torch.nn.functional.interpolate(plane, new, mode="bilinear", antialias=True)
-            fitted = torch.zeros(1, self.rows, self.columns)
-            fitted[:, : new[0], : new[1]] = small[0]
-            item[key] = fitted
+            item[key] = _mirrored(item[key], item["geometry"])
+        return item
+
+
+class ScaleInputd(MapTransform):
+    """Scale with antialiasing to the spacing that is asked for, else to fit; black fills below and on the right."""
+
+    def __init__(self, keys: tuple[str, ...], settings: InputSettings) -> None:
+        super().__init__(keys)
+        self.rows, self.columns, self.spacing_mm = settings.rows, settings.columns, settings.spacing_mm
+        if self.rows % 32 or self.columns % 32 or min(self.rows, self.columns) < 32:
+            raise ConfigError(f"input size: got {self.rows} x {self.columns}, expected multiples of 32")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        height, width = item["image"].shape
+        tall, wide, item["input_spacing_mm"] = self._extent(height, width, item["spacing_mm"])
+        new = min(max(round(tall), 1), self.rows), min(max(round(wide), 1), self.columns)
+        for key in self.keys:
+            item[key] = _placed(item[key], new, (self.rows, self.columns))
         item["geometry"] = item["geometry"].resize(new[0] / height, new[1] / width)
         return item
+
+    def _extent(
+        self, height: int, width: int, spacing_mm: tuple[float, float] | None
+    ) -> tuple[float, float, float | None]:
+        """Rows and columns of the scaled image, and the size of its pixels in mm where that was asked for."""
+        if self.spacing_mm is None or spacing_mm is None:
+            factor = min(self.rows / height, self.columns / width)
+            return height * factor, width * factor, None
+        tall_mm, wide_mm = height * spacing_mm[0], width * spacing_mm[1]
+        # Never cut: tissue that does not fit is shown smaller, and the spacing that is returned says so.
+        spacing = max(self.spacing_mm, tall_mm / self.rows, wide_mm / self.columns)
+        return tall_mm / spacing, wide_mm / spacing, spacing
 
 
 def inference_pipeline(settings: InputSettings) -> Compose:
@@ -163,48 +183,10 @@ def inference_pipeline(settings: InputSettings) -> Compose:
     return Compose(
         [
             CropBreastd(keys, settings.margin),
-            ChestWallLeftd(keys),
-            FitInputd(keys, settings.rows, settings.columns),
+            Uprightd(keys),
+            ScaleInputd(keys, settings),
         ]
     )
-
-
-def augmentation(seed: int) -> Compose:
-    """Flip, small affine, contrast and noise on the fitted input (keys image, breast, lesion), seeded."""
-    keys = ("image", "breast", "lesion")
-    pipeline = Compose(
-        [
-            RandFlipd(keys, prob=0.5, spatial_axis=0),
-            RandAffined(
-                keys,
-                prob=0.7,
-                rotate_range=0.15,
-                translate_range=(10, 6),
-                scale_range=(0.1, 0.1),
-                mode=("bilinear", "nearest", "nearest"),
-                padding_mode="zeros",
-            ),
-            RandAdjustContrastd(("image",), prob=0.4, gamma=(0.85, 1.2)),
-            RandGaussianNoised(("image",), prob=0.3, std=0.01),
-            Plaind(keys),
-        ]
-    )
-    pipeline.set_random_state(seed=seed)
-    return pipeline
-
-
-class Plaind(Transform):
-    """Back from MONAI's tensors to plain float tensors, the image in [0, 1]."""
-
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        self.keys = keys
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        for key in self.keys:
-            item[key] = torch.as_tensor(item[key]).as_subclass(Tensor).float()
-        item["image"] = item["image"].clamp(0, 1)
-        return item
 
 
 def model_input(mammogram: Mammogram, settings: InputSettings, region: Box | None = None) -> ModelInput:
@@ -224,21 +206,44 @@ def model_input(mammogram: Mammogram, settings: InputSettings, region: Box | Non
             "image": mammogram.pixels,
             "breast": mammogram.breast,
             "chest_wall": mammogram.chest_wall,
+            "upside_down": mammogram.upside_down,
+            "spacing_mm": mammogram.spacing_mm,
             "region": region,
             "geometry": Geometry(),
         }
     )
-    return ModelInput(item["image"], item["breast"][0] > 0.5, item["geometry"], item["crop"], item["flipped"])
+    return ModelInput(
+        image=item["image"],
+        breast=item["breast"][0] > 0.5,
+        geometry=item["geometry"],
+        crop=item["crop"],
+        flipped=mammogram.chest_wall == "right",
+        spacing_mm=item["input_spacing_mm"],
+    )
 
 
 def to_input_plane(plane: NDArray[np.bool_], model: ModelInput) -> Tensor:
     """A mask of the original image, shape (rows, columns), as the model's input shows it: (Y, X), in [0, 1]."""
     cut = plane[int(model.crop.top) : int(model.crop.bottom), int(model.crop.left) : int(model.crop.right)]
-    side = "right" if model.flipped else "left"
-    item: dict[Hashable, Any] = {"image": cut, "breast": cut, "geometry": Geometry(), "chest_wall": side}
-    item = FitInputd(("image",), *model.breast.shape)(ChestWallLeftd(("image", "breast"))(item))
-    fitted: Tensor = item["image"][0]
-    return fitted
+    geometry, (height, width) = model.geometry, cut.shape
+    new = round(height * abs(geometry.row_scale)), round(width * abs(geometry.column_scale))
+    rows, columns = model.breast.shape
+    return _placed(_mirrored(cut, geometry), new, (rows, columns))[0]
+
+
+def _mirrored(plane: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
+    """The plane, mirrored along the axes whose scale is negative."""
+    rows, columns = (slice(None, None, -1 if scale < 0 else 1) for scale in (geometry.row_scale, geometry.column_scale))
+    return np.ascontiguousarray(plane[rows, columns])
+
+
+def _placed(plane: NDArray[Any], new: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """The plane scaled to `new` rows and columns, in the upper left corner of a black (1, Y, X) of that size."""
+    values = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    small = torch.nn.functional.interpolate(values, new, mode="bilinear", antialias=True)
+    placed = torch.zeros(1, *size)
+    placed[:, : new[0], : new[1]] = small[0]
+    return placed
 
 
 def _overlaps(region: Box, mammogram: Mammogram) -> bool:

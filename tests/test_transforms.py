@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from medproto.errors import ConfigError, InputError
 from medproto.ingest.mammogram import Mammogram, Side
 from medproto.records import Box, Laterality
-from medproto.transforms import Geometry, InputSettings, augmentation, model_input, to_input_plane
+from medproto.transforms import Geometry, InputSettings, model_input, to_input_plane
 from tests.factories import COLUMNS, ROWS, breast_picture, mammogram
 
 INPUT = InputSettings(rows=96, columns=64)
@@ -172,24 +172,3 @@ def test_lesion_mask_lies_where_the_image_shows_the_lesion() -> None:
         assert torch.equal(plane, view.image[0])
         centre = view.geometry.to_input(*box.centre)
         assert float(plane[int(centre[0]), int(centre[1])]) == pytest.approx(1)
-
-
-def test_augmentation_replays_from_its_seed_and_moves_lesion_with_image() -> None:
-    view = model_input(breast_image("left"), INPUT)
-    lesion = torch.zeros(1, 96, 64)
-    lesion[:, 40:60, 10:30] = 1
-    item = {"image": lesion.clone(), "breast": view.breast[None].float(), "lesion": lesion}
-
-    def draws(seed: int) -> list[dict[str, torch.Tensor]]:
-        pipeline = augmentation(seed)
-        return [pipeline(dict(item)) for _ in range(6)]
-
-    first, again, other = draws(5), draws(5), draws(6)
-    for a, b in zip(first, again, strict=True):
-        assert all(torch.equal(a[key], b[key]) for key in a)
-    assert any(not torch.equal(a["image"], b["image"]) for a, b in zip(first, other, strict=True))
-    for a in first:
-        assert type(a["image"]) is torch.Tensor
-        assert 0 <= float(a["image"].min()) <= float(a["image"].max()) <= 1
-        overlap = ((a["image"] > 0.5) & (a["lesion"] > 0.5)).sum() / ((a["image"] > 0.5) | (a["lesion"] > 0.5)).sum()
-        assert overlap > 0.9

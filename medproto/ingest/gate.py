@@ -75,6 +75,9 @@ RULES: dict[str, Rule] = {
     "TRUNCATED": Rule("refuse", "The file is incomplete: {}."),
     "UNDECODABLE": Rule("refuse", "The pixel data cannot be decoded: {}."),
     "HOSTILE_SIZE": Rule("refuse", "The declared size is not accepted: {}."),
+    "TIMEOUT": Rule("refuse", "Reading the file took longer than {} s and was given up."),
+    "OUT_OF_MEMORY": Rule("refuse", "Reading the file needs more memory than is allowed."),
+    "WORKER_CRASHED": Rule("refuse", "The process that read the file ended without an answer: {}."),
     # read, and must not be scored
     "NOT_MAMMOGRAM": Rule("refuse", "Not a mammogram: {}."),
     "FOR_PROCESSING": Rule("refuse", "Raw detector data (FOR PROCESSING); the network reads FOR PRESENTATION images."),
@@ -92,6 +95,8 @@ RULES: dict[str, Rule] = {
     "SIDE_CONTRADICTORY": Rule("warn", "The header contradicts itself on which breast this is: {}."),
     "VIEW_MISSING": Rule("warn", "The header names no known view."),
     "VIEW_CONTRADICTORY": Rule("warn", "The header contradicts itself on the view: {}."),
+    "ORIENTATION": Rule("warn", "How the picture lies is not certain; it is taken as stored: {}."),
+    "SPECIAL_VIEW": Rule("warn", "A special view ({}); the network was trained on standard views."),
     "SPACING_MISSING": Rule("warn", "The pixel spacing is unknown; no length in mm is shown."),
     "EXPOSURE": Rule("warn", "Exposure out of range: {}."),
     "SYNTHESISED_2D": Rule("warn", "A two-dimensional image computed from tomosynthesis."),

@@ -18,6 +18,7 @@ from medproto.ingest.gate import finding, judge_header, judge_picture
 from medproto.ingest.header import number, numbers
 from medproto.ingest.mammogram import Mammogram, Mask, Pixels, digest_pixels
 from medproto.ingest.opening import identity, is_synthetic, parse, read_bytes
+from medproto.ingest.orientation import judge_lie
 from medproto.ingest.views import name_image
 from medproto.records import GateFinding
 
@@ -68,9 +69,10 @@ def _rendered(dataset: FileDataset, file_sha256: str, settings: IngestSettings) 
     decoded = decode(dataset, read_layout(dataset, settings.max_pixels))  # 1, 3
     picture = render(dataset, decoded, settings)  # 4, 5
     chest_wall = chest_wall_side(picture.breast)
+    lie = judge_lie(dataset, naming, chest_wall)  # 6
     spacing = spacing_mm(dataset)
     findings += [*naming.findings, *picture.findings, *judge_picture(picture.pixels, picture.breast, chest_wall)]
-    findings += [] if spacing else [finding("SPACING_MISSING")]
+    findings += [*lie.findings, *([] if spacing else [finding("SPACING_MISSING")])]
     _refuse(findings)  # 7
     return Mammogram(
         pixels=picture.pixels,
@@ -87,6 +89,7 @@ def _rendered(dataset: FileDataset, file_sha256: str, settings: IngestSettings) 
         synthetic=is_synthetic(dataset),
         chest_wall=chest_wall,
         identity=identity(dataset),
+        upside_down=lie.upside_down,
     )
 
 

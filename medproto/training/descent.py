@@ -19,9 +19,9 @@ from medproto.model.cells import breast_cells, lesion_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.receptive_field import ReceptiveField
 from medproto.model.similarity import log_similarity, nearest_cells, training_maps
+from medproto.training.augmentation import augmentation
 from medproto.training.inputs import InputSet, Progress
 from medproto.training.settings import Costs, Stage
-from medproto.transforms import augmentation
 
 
 @dataclass(frozen=True)
