@@ -134,9 +134,11 @@ def input_words(image: ImageRecord) -> tuple[str, str, str]:
     """Size and spacing, how stored values became pixels, and the size that was scored."""
     spacing = "spacing unknown" if image.spacing_mm is None else f"{image.spacing_mm[0]:g} x {image.spacing_mm[1]:g} mm"
     how = image.rendering
-    turned = [word for word, done in (("inverted", how.inverted), ("flipped for scoring", how.flipped)) if done]
+    turns = (("inverted", how.inverted), ("flipped for scoring", how.flipped), ("turned upright", how.upturned))
+    turned = [word for word, done in turns if done]
     rendered = "; ".join([f"decoder {how.decoder}", f"VOI {how.voi}", *turned])
-    scored = f"{how.input_rows} x {how.input_columns} pixels from {box_words(how.crop)}"
+    size = f" of {how.input_spacing_mm:.3g} mm" if how.input_spacing_mm else ""
+    scored = f"{how.input_rows} x {how.input_columns} pixels{size} from {box_words(how.crop)}"
     return f"{image.rows} x {image.columns}, {spacing}", rendered, scored
 
 

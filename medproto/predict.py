@@ -153,6 +153,8 @@ def _image_record(image: ExamImage, view: ModelInput, preview: str) -> ImageReco
             crop=view.crop,
             input_rows=view.image.shape[1],
             input_columns=view.image.shape[2],
+            upturned=view.upturned,
+            input_spacing_mm=view.spacing_mm,
         ),
         findings=mammogram.findings,
         preview=preview,

@@ -70,6 +70,10 @@ class Rendering(Record):
     crop: Box
     input_rows: int
     input_columns: int
+    #: Mirrored top to bottom, because the header says that the picture was stored upside down.
+    upturned: bool = False
+    #: Size of an input pixel in mm, where the model wants one and the image's spacing is known.
+    input_spacing_mm: Annotated[float, Field(gt=0)] | None = None
 
 
 class ImageRecord(Record):
