@@ -2,7 +2,8 @@
 
 One image, or one region of an image, is one row. Required columns: path, patient, exam, side, view, label. A cell that
 is empty means "not known" and is allowed where the field may be None. Rows are counted as a spreadsheet shows them: the
-header is row 1.
+header is row 1. The last column, `version`, says which version of the format a row follows: so the file stays a plain
+table whose first line is the header, which spreadsheets and data frames read and join as any other.
 """
 
 from __future__ import annotations
@@ -10,69 +11,43 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import posixpath
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError
-
+from medproto.datasets.manifest_row import (
+    COLUMNS,
+    FORMAT_VERSION,
+    REQUIRED_COLUMNS,
+    ManifestRow,
+    Split,
+    cells_of,
+    format_boxes,
+    image_id,
+    parse_boxes,
+    row_of,
+)
 from medproto.errors import ManifestError
-from medproto.records import Box, Laterality, Record
+from medproto.records import Box
 
-Split = Literal["train", "val", "test"]
-Name = Annotated[str, Field(min_length=1)]
-
-REQUIRED_COLUMNS = ("path", "patient", "exam", "side", "view", "label")
-
-
-class ManifestRow(Record):
-    """One image, or one region of it.
-
-    Args:
-        path: file, posix, relative to the manifest's folder or absolute.
-        patient: pseudonymous patient; the unit of every split.
-        exam: pseudonymous exam; its images are scored as one bag.
-        image: pseudonymous image id.
-        side: breast imaged, None where the source does not say.
-        view: view position such as `CC` or `MLO`.
-        label: class of this image.
-        split: part of the data set the patient belongs to.
-        boxes: findings, in original pixels.
-        region: rectangle in original pixels to be used instead of the whole breast.
-        mask: PNG lesion mask at original size, addressed as `path` is.
-        finding: what kind of finding the image shows.
-        density: breast density as the source codes it.
-        birads: BI-RADS assessment as the source gives it.
-        vendor: maker of the imaging device.
-        site: hospital or machine the image was taken at, as the source codes it.
-        age_years: the patient's age at the exam.
-        source: data set the image comes from.
-        licence: licence of the image.
-    """
-
-    path: Name
-    patient: Name
-    exam: Name
-    image: Name
-    side: Laterality | None = None
-    view: str | None = None
-    label: Name
-    split: Split | None = None
-    boxes: tuple[Box, ...] = ()
-    region: Box | None = None
-    mask: str | None = None
-    finding: str | None = None
-    density: str | None = None
-    birads: str | None = None
-    vendor: str | None = None
-    site: str | None = None
-    age_years: int | None = Field(default=None, ge=0, le=130)
-    source: str | None = None
-    licence: str | None = None
-
-
-COLUMNS = tuple(ManifestRow.model_fields)
+__all__ = [
+    "COLUMNS",
+    "FORMAT_VERSION",
+    "REQUIRED_COLUMNS",
+    "Manifest",
+    "ManifestRow",
+    "Split",
+    "check_rows",
+    "format_boxes",
+    "image_id",
+    "parse_boxes",
+    "read_manifest",
+    "rebased",
+    "write_manifest",
+]
 
 
 @dataclass(frozen=True)
@@ -115,7 +90,8 @@ def read_manifest(path: Path) -> Manifest:
 
     1. It has the required columns and no unknown one.
     2. It has at least one row and every row is valid.
-    3. No patient is in two splits, no exam belongs to two patients, no image or region occurs twice.
+    3. No patient is in two splits, no exam or file belongs to two patients, no image or region occurs
+       twice. Nothing switches this off: every command that takes a manifest reads it here.
 
     Raises:
         ManifestError: names the row and the column, never the patient.
@@ -124,9 +100,11 @@ def read_manifest(path: Path) -> Manifest:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
     except OSError as err:
-        raise ManifestError(f"manifest: cannot read '{path.name}' ({err.strerror}), expected a CSV file") from err
+        raise ManifestError(
+            f"manifest: cannot read the file ({err.strerror or 'input/output error'}), expected a CSV file"
+        ) from err
     except UnicodeDecodeError as err:
-        raise ManifestError(f"manifest: '{path.name}' is not UTF-8 text, expected a CSV file") from err
+        raise ManifestError("manifest: the file is not UTF-8 text, expected a CSV file") from err
     rows = tuple(_parse(text))
     check_rows(rows)
     return Manifest(path=path, rows=rows, digest=hashlib.sha256(content).hexdigest())
@@ -143,10 +121,24 @@ def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> Path:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
+        writer.writerow(cells_of(row))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(buffer.getvalue().encode())
     return path
+
+
+def rebased(manifest: Manifest, folder: Path) -> tuple[ManifestRow, ...]:
+    """The rows with their files addressed from another folder, for a manifest that is to be written there."""
+    if folder.resolve() == manifest.path.parent.resolve():
+        return manifest.rows
+    way = os.path.relpath(manifest.path.parent.resolve(), folder.resolve())
+
+    def moved(path: str) -> str:
+        return path if PurePosixPath(path).is_absolute() else PurePosixPath(way, path).as_posix()
+
+    return tuple(
+        row.model_copy(update={"path": moved(row.path), "mask": row.mask and moved(row.mask)}) for row in manifest.rows
+    )
 
 
 def check_rows(rows: Sequence[ManifestRow]) -> None:
@@ -155,6 +147,7 @@ def check_rows(rows: Sequence[ManifestRow]) -> None:
         raise ManifestError("manifest: got no rows, expected at least one image")
     split_of: dict[str, tuple[int, Split | None]] = {}
     patient_of: dict[str, tuple[int, str]] = {}
+    owner_of: dict[str, tuple[int, str]] = {}
     seen: dict[tuple[str, Box | None], int] = {}
     for number, row in enumerate(rows, start=2):
         first, split = split_of.setdefault(row.patient, (number, row.split))
@@ -166,36 +159,13 @@ def check_rows(rows: Sequence[ManifestRow]) -> None:
         first, patient = patient_of.setdefault(row.exam, (number, row.patient))
         if patient != row.patient:
             raise ManifestError(f"row {number}, column 'patient': expected the patient of row {first}, the same exam")
-        first = seen.setdefault((row.path, row.region), number)
+        file = posixpath.normpath(row.path)
+        first = seen.setdefault((file, row.region), number)
         if first != number:
             raise ManifestError(f"row {number}, column 'path': got the image or region of row {first} again")
-
-
-def format_boxes(boxes: Iterable[Box]) -> str:
-    """Boxes as a cell: `top,left,bottom,right;...`, whole numbers without a fraction."""
-    edges = ((box.top, box.left, box.bottom, box.right) for box in boxes)
-    return ";".join(",".join(repr(int(v)) if v == int(v) else repr(v) for v in edge) for edge in edges)
-
-
-def parse_boxes(cell: str) -> tuple[Box, ...]:
-    """Boxes of a cell.
-
-    Raises:
-        ValueError: a box has not four numbers, or no area.
-    """
-    boxes = []
-    for part in cell.split(";"):
-        edges = part.split(",")
-        if len(edges) != 4:
-            raise ValueError(f"got '{part}', expected 'top,left,bottom,right' in pixels")
-        top, left, bottom, right = (float(edge) for edge in edges)
-        boxes.append(Box(top=top, left=left, bottom=bottom, right=right))
-    return tuple(boxes)
-
-
-def image_id(path: str) -> str:
-    """Image id of a row that names none: a digest of its path."""
-    return f"image-{hashlib.sha256(PurePosixPath(path).as_posix().encode()).hexdigest()[:16]}"
+        first, patient = owner_of.setdefault(file, (number, row.patient))
+        if patient != row.patient:
+            raise ManifestError(f"row {number}, column 'patient': expected the patient of row {first}, the same file")
 
 
 def _grouped(rows: Iterable[ManifestRow], column: Literal["exam", "patient"]) -> dict[str, tuple[ManifestRow, ...]]:
@@ -206,16 +176,20 @@ def _grouped(rows: Iterable[ManifestRow], column: Literal["exam", "patient"]) ->
 
 
 def _parse(text: str) -> Iterable[ManifestRow]:
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    empty = 0
     try:
         header = next(reader, [])
         _check_header(header)
         for number, cells in enumerate(reader, start=2):
             if not any(cells):
+                empty = empty or number
                 continue
+            if empty:
+                raise ManifestError(f"row {empty}: got an empty row between others, expected an image")
             if len(cells) != len(header):
                 raise ManifestError(f"row {number}: got {len(cells)} cells, expected {len(header)} as in the header")
-            yield _row(number, dict(zip(header, cells, strict=True)))
+            yield row_of(number, dict(zip(header, cells, strict=True)))
     except csv.Error as err:
         raise ManifestError(f"manifest: not a CSV file at line {reader.line_num} ({err})") from err
 
@@ -223,57 +197,11 @@ def _parse(text: str) -> Iterable[ManifestRow]:
 def _check_header(header: Sequence[str]) -> None:
     missing = [column for column in REQUIRED_COLUMNS if column not in header]
     unknown = [column for column in header if column not in COLUMNS]
+    if len(header) == 1 and {";", "\t"} & set(header[0]):
+        raise ManifestError("row 1: got columns separated by semicolons or tabs, expected commas")
     if missing:
         raise ManifestError(f"row 1: column '{missing[0]}' is missing, expected at least {', '.join(REQUIRED_COLUMNS)}")
     if unknown:
         raise ManifestError(f"row 1: got unknown column '{unknown[0]}', expected only {', '.join(COLUMNS)}")
     if len(set(header)) != len(header):
         raise ManifestError("row 1: got a column twice, expected each once")
-
-
-def _row(number: int, cells: Mapping[str, str]) -> ManifestRow:
-    values: dict[str, object] = {column: cell for column, cell in cells.items() if cell != ""}
-    for column in ("boxes", "region"):
-        cell = cells.get(column, "")
-        if not cell:
-            continue
-        try:
-            boxes = parse_boxes(cell)
-        except ValueError as err:
-            raise ManifestError(f"row {number}, column '{column}': {_reason(err)}") from err
-        if column == "region" and len(boxes) != 1:
-            raise ManifestError(f"row {number}, column 'region': got {len(boxes)} boxes, expected one")
-        values[column] = boxes[0] if column == "region" else boxes
-    if "path" in values:
-        values.setdefault("image", image_id(cells["path"]))
-    try:
-        return ManifestRow.model_validate(values)
-    except ValidationError as err:
-        fault = next(f for f in err.errors() if f["loc"] != ("image",) or "path" in values)
-        column = str(fault["loc"][0])
-        # What stands in a free column may identify a person, so only closed vocabularies are quoted.
-        got = f"got '{cells[column]}'" if column in ("side", "split") else "got nothing usable"
-        raise ManifestError(f"row {number}, column '{column}': {got}, {_expected(column)}") from err
-
-
-def _reason(err: ValueError) -> str:
-    if isinstance(err, ValidationError):
-        return str(err.errors()[0]["msg"]).removeprefix("Value error, ")
-    text = str(err)
-    return text if text.startswith("got") else f"{text}, expected numbers in pixels"
-
-
-def _expected(column: str) -> str:
-    return {"side": "expected L, R or nothing", "split": "expected train, val, test or nothing"}.get(
-        column, "expected a text that is not empty"
-    )
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Box):
-        return format_boxes([value])
-    if isinstance(value, tuple):
-        return format_boxes(value)
-    return str(value)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import time
+import traceback
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medproto.datasets.manifest import ManifestRow, format_boxes, parse_boxes, read_manifest, write_manifest
+from medproto.datasets.manifest import ManifestRow, format_boxes, parse_boxes, read_manifest, rebased, write_manifest
 from medproto.errors import ManifestError
 from medproto.records import Box
 
+BOX = Box(top=10, left=20, bottom=30, right=40)
 HEADER = "path,patient,exam,side,view,label"
 
 
@@ -74,6 +77,17 @@ def test_required_columns_suffice_and_the_image_gets_an_id(tmp_path: Path) -> No
         (f"{HEADER},split\na,p,e,,,n,dev\n", "row 2, column 'split': got 'dev', expected train, val, test"),
         (f"{HEADER}\na,p,e,,,n\na,p,e,,,n\n", "row 3, column 'path': got the image or region of row 2 again"),
         (f"{HEADER}\na,p,e,,,n\nb,q,e,,,n\n", "row 3, column 'patient': expected the patient of row 2"),
+        (f"{HEADER}\na,p,e,,,n\n./a,p,e,,,n\n", "row 3, column 'path': got the image or region of row 2 again"),
+        (f'{HEADER},region\na,p,e,,,n,\na,q,f,,,n,"1,2,3,4"\n', "row 3, column 'patient': .* of row 2, the same file"),
+        (f"{HEADER}\na,p ,e,,,n\n", "row 2, column 'patient': got blanks before or after the text, expected none"),
+        (f'{HEADER}\na,"p\nq",e,,,n\n', "row 2, column 'patient': got a line break or another control character"),
+        (f"{HEADER}\nd\\a,p,e,,,n\n", "row 2, column 'path': got a backslash, expected folders separated by '/'"),
+        (f"{HEADER},age_years\na,p,e,,,n,131\n", "row 2, column 'age_years': .* expected whole years from 0 to 130"),
+        (f"{HEADER},image\na,p,e,,,n,\nb,p,e,,,n, \n", "row 3, column 'image': got blanks"),
+        (f"{HEADER}\na,p,e,,,n\n\nb,p,e,,,n\n", "row 3: got an empty row between others, expected an image"),
+        (f'{HEADER}\n"a,p,e,,,n\n', "not a CSV file at line"),
+        (f"{HEADER.replace(',', ';')}\n", "row 1: got columns separated by semicolons or tabs, expected commas"),
+        (f"{HEADER},version\na,p,e,,,n,1\nb,p,e,,,n,2\n", "row 3, column 'version': got another version .* expected 1"),
     ],
 )
 def test_what_is_wrong_is_named_by_row_and_column(tmp_path: Path, text: str, sentence: str) -> None:
@@ -92,7 +106,7 @@ def test_a_patient_in_two_splits_is_refused_without_being_named(tmp_path: Path) 
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"cannot read 'none\.csv'"):
+    with pytest.raises(ManifestError, match=r"cannot read the file \(No such file or directory\), expected a CSV file"):
         read_manifest(tmp_path / "none.csv")
 
 
@@ -100,3 +114,46 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 def test_boxes_survive_their_cell_exactly(edges: list[tuple[float, float, float, float]]) -> None:
     boxes = tuple(Box(top=t, left=x, bottom=t + h, right=x + w) for t, x, h, w in edges)
     assert parse_boxes(format_boxes(boxes)) == boxes
+
+
+def test_every_row_that_is_written_says_its_version_and_one_without_it_is_the_first(tmp_path: Path) -> None:
+    lines = write_manifest(tmp_path / "manifest.csv", [row(1), row(2)]).read_text().splitlines()
+    assert [line.rpartition(",")[2] for line in lines] == ["version", "1", "1"]
+    plain = read_manifest(written(tmp_path, f"{HEADER},version\na,p,e,,,n,\n\n"))
+    assert plain.rows == read_manifest(written(tmp_path, f"{HEADER}\na,p,e,,,n\n")).rows
+
+
+@pytest.mark.parametrize("column", ["side", "split", "age_years", "boxes", "region", "version"])
+def test_a_name_in_the_wrong_column_is_not_repeated(tmp_path: Path, column: str) -> None:
+    cells = dict.fromkeys(("path", "patient", "exam", "view", "label"), "x") | {column: "Zebedee^Planted"}
+    text = ",".join(["side", *cells] if column != "side" else cells)
+    text += "\n" + ",".join(["", *cells.values()] if column != "side" else cells.values()) + "\n"
+    with pytest.raises(ManifestError, match=f"row 2, column '{column}'") as caught:
+        read_manifest(written(tmp_path, text))
+    whole = "".join(traceback.format_exception(caught.value))
+    assert "Zebedee" not in str(caught.value)
+    assert "Zebedee" not in whole
+
+
+def test_rows_find_their_files_from_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "1.dcm").write_bytes(b"x")
+    (tmp_path / "masks" / "1.png").write_bytes(b"y")
+    rows = [row(1, path="1.dcm", mask="masks/1.png"), row(2, path="/data/2.dcm")]
+    manifest = read_manifest(write_manifest(tmp_path / "manifest.csv", rows))
+    moved = read_manifest(write_manifest(tmp_path / "elsewhere" / "m.csv", rebased(manifest, tmp_path / "elsewhere")))
+    assert moved.file(moved.rows[0]).read_bytes() == b"x"
+    mask = moved.mask(moved.rows[0])
+    assert mask is not None
+    assert mask.read_bytes() == b"y"
+    assert moved.rows[1].path == "/data/2.dcm"
+    assert rebased(manifest, tmp_path) == manifest.rows
+
+
+def test_a_large_manifest_is_read_in_seconds(tmp_path: Path) -> None:
+    rows = [row(n, side="L", view="CC", split="train", boxes=(BOX,), vendor="maker") for n in range(10_000)]
+    path = write_manifest(tmp_path / "manifest.csv", rows)
+    began = time.process_time()
+    assert len(read_manifest(path).rows) == 10_000
+    assert time.process_time() - began < 3
