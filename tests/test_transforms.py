@@ -1,4 +1,4 @@
-"""Every pixel keeps its address: chains come home, a bright square comes home, and only the breast goes in."""
+"""What the network sees: upright, chest wall on the left, to scale where asked, and nothing but the breast."""
 
 from __future__ import annotations
 
@@ -7,39 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from medproto.errors import ConfigError, InputError
 from medproto.ingest.mammogram import Mammogram, Side
 from medproto.records import Box, Laterality
-from medproto.transforms import Geometry, InputSettings, model_input, to_input_plane
+from medproto.transforms import InputSettings, model_input, to_input_plane
 from tests.factories import COLUMNS, ROWS, breast_picture, mammogram
 
 INPUT = InputSettings(rows=96, columns=64)
-AMOUNT = st.floats(-500, 500)
-FACTOR = st.floats(0.05, 20)
-STEP = st.one_of(
-    st.tuples(st.just("crop"), AMOUNT, AMOUNT),
-    st.tuples(st.just("pad"), AMOUNT, AMOUNT),
-    st.tuples(st.just("resize"), FACTOR, FACTOR),
-    st.tuples(st.just("flip"), st.floats(1, 2000), st.just(0.0)),
-)
-
-
-def chain(steps: list[tuple[str, float, float]]) -> Geometry:
-    """The geometry after these steps."""
-    geometry = Geometry()
-    for name, first, second in steps:
-        if name == "crop":
-            geometry = geometry.crop(first, second)
-        elif name == "pad":
-            geometry = geometry.pad(first, second)
-        elif name == "resize":
-            geometry = geometry.resize(first, second)
-        else:
-            geometry = geometry.flip_columns(first)
-    return geometry
 
 
 def breast_image(side: Side, finding: Box | None = None) -> Mammogram:
@@ -49,52 +24,6 @@ def breast_image(side: Side, finding: Box | None = None) -> Mammogram:
     y, x = np.mgrid[0:ROWS, 0:COLUMNS]
     inside = ((y - ROWS / 2) / (ROWS * 0.42)) ** 2 + (x / (COLUMNS * 0.62)) ** 2 < 1
     return mammogram(pixels, inside if side == "left" else inside[:, ::-1], side)
-
-
-@given(st.lists(STEP, max_size=6), AMOUNT, AMOUNT)
-def test_any_chain_of_crops_flips_resizes_and_pads_comes_home(
-    steps: list[tuple[str, float, float]], row: float, column: float
-) -> None:
-    geometry = chain(steps)
-    there = geometry.to_input(row, column)
-    # Rounding grows with how far the chain shrinks: what was a pixel must stay far above it.
-    slack = 1e-9 * (1 + max(map(abs, there))) / min(abs(geometry.row_scale), abs(geometry.column_scale))
-    offsets = max(abs(geometry.row_offset), abs(geometry.column_offset))
-    slack += 1e-12 * offsets / min(abs(geometry.row_scale), abs(geometry.column_scale))
-    assert geometry.to_original(*there) == pytest.approx((row, column), abs=slack)
-
-
-@given(st.lists(STEP, max_size=6), AMOUNT, AMOUNT)
-def test_a_step_acts_on_the_input_of_the_steps_before(
-    steps: list[tuple[str, float, float]], row: float, column: float
-) -> None:
-    before = chain(steps)
-    y, x = before.to_input(row, column)
-    slack = 1e-9 * (1 + abs(y) + abs(x)) * 20
-    assert before.crop(3, 5).to_input(row, column) == pytest.approx((y - 3, x - 5), abs=slack)
-    assert before.pad(3, 5).to_input(row, column) == pytest.approx((y + 3, x + 5), abs=slack)
-    assert before.resize(2, 0.5).to_input(row, column) == pytest.approx((2 * y, x / 2), abs=slack)
-    assert before.flip_columns(640).to_input(row, column) == pytest.approx((y, 640 - x), abs=slack)
-
-
-def test_box_of_a_mirrored_axis_keeps_its_area() -> None:
-    geometry = Geometry().crop(10, 20).flip_columns(100).resize(0.5, 0.25)
-    box = geometry.box_to_original(0, 0, 10, 5)
-    assert (box.top, box.left, box.bottom, box.right) == (10, 100, 30, 120)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 168), st.integers(0, 136), st.integers(10, 24), st.sampled_from(["left", "right"]))
-def test_bright_square_comes_home(top: int, left: int, side_px: int, chest_wall: Side) -> None:
-    pixels = np.zeros((ROWS, COLUMNS), dtype=np.float32)
-    pixels[top : top + side_px, left : left + side_px] = 1
-    view = model_input(mammogram(pixels, np.ones_like(pixels, dtype=bool), chest_wall), INPUT)
-    bright = view.image[0] > 0.5
-    rows, columns = torch.nonzero(bright.any(dim=1)).flatten(), torch.nonzero(bright.any(dim=0)).flatten()
-    home = view.geometry.box_to_original(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    slack_rows, slack_columns = (0.5 / abs(s) + 1e-6 for s in (view.geometry.row_scale, view.geometry.column_scale))
-    assert (home.top, home.bottom) == pytest.approx((top, min(top + side_px, ROWS)), abs=slack_rows)
-    assert (home.left, home.right) == pytest.approx((left, min(left + side_px, COLUMNS)), abs=slack_columns)
 
 
 def test_chest_wall_on_the_right_is_mirrored() -> None:
@@ -172,3 +101,46 @@ def test_lesion_mask_lies_where_the_image_shows_the_lesion() -> None:
         assert torch.equal(plane, view.image[0])
         centre = view.geometry.to_input(*box.centre)
         assert float(plane[int(centre[0]), int(centre[1])]) == pytest.approx(1)
+
+
+def test_an_image_stored_upside_down_is_seen_upright() -> None:
+    for chest_wall in ("left", "right"):
+        stored = breast_image(chest_wall)
+        upright = replace(stored, pixels=stored.pixels[::-1], breast=stored.breast[::-1])
+        seen, same = model_input(replace(upright, upside_down=True), INPUT), model_input(stored, INPUT)
+        assert (seen.upturned, same.upturned) == (True, False)
+        assert torch.equal(seen.image, same.image)
+        assert torch.equal(seen.breast, same.breast)
+        assert seen.geometry.to_original(0, 0)[0] == pytest.approx(ROWS - same.geometry.to_original(0, 0)[0])
+
+
+@pytest.mark.parametrize("spacing_mm", [(0.5, 0.5), (0.25, 0.5), (0.1, 0.2)])
+def test_with_a_spacing_the_same_breast_keeps_its_size_in_mm(spacing_mm: tuple[float, float]) -> None:
+    tall, wide = round(60 / spacing_mm[0]), round(40 / spacing_mm[1])
+    pixels = np.ones((tall, wide), dtype=np.float32)
+    image = replace(mammogram(pixels, pixels > 0), spacing_mm=spacing_mm)
+    view = model_input(image, InputSettings(rows=128, columns=96, spacing_mm=1.0))
+    assert view.spacing_mm == 1.0
+    assert view.breast.sum() == 60 * 40
+    assert view.breast[:60, :40].all()
+    assert view.geometry.to_input(tall, wide) == pytest.approx((60, 40))
+
+
+def test_a_breast_too_large_for_the_spacing_is_shown_whole_and_the_spacing_says_so() -> None:
+    pixels = np.ones((400, 200), dtype=np.float32)
+    image = replace(mammogram(pixels, pixels > 0), spacing_mm=(0.5, 0.5))
+    view = model_input(image, InputSettings(rows=96, columns=64, spacing_mm=1.0))
+    assert view.spacing_mm == pytest.approx(200 / 96)
+    assert view.geometry.to_input(400, 200) == pytest.approx((96, 48))
+
+
+def test_without_a_spacing_of_its_own_an_image_is_scaled_to_fit() -> None:
+    image = replace(breast_image("left"), spacing_mm=None)
+    view = model_input(image, INPUT.model_copy(update={"spacing_mm": 0.2}))
+    assert view.spacing_mm is None
+    assert torch.equal(view.image, model_input(image, INPUT).image)
+
+
+def test_a_spacing_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="spacing_mm"):
+        InputSettings(spacing_mm=0.0)
