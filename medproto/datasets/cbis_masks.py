@@ -83,7 +83,7 @@ def full_mammogram(root: Path, shelf: Shelf, published: str) -> str | None:
     headers = {file: read_header(root / file) for file in shelf.full}
     same = [file for file, header in headers.items() if (uid := facts(header).series) and uid in published.split("/")]
     told = [file for file, header in headers.items() if text(header, "SeriesDescription") == FULL]
-    return (same or told or [None])[0]
+    return next(iter(same or told), None)
 
 
 def outline(root: Path, film: str, shelf: Shelf) -> Outlines:

@@ -12,7 +12,7 @@ from pathlib import Path
 from medproto.datasets.archive import Listing
 from medproto.datasets.manifest import ManifestRow
 from medproto.datasets.tables import TableRow, find_table
-from medproto.datasets.tree import Progress, by_tail, facts, list_files, read_header, unwatched
+from medproto.datasets.tree import Progress, by_tail, list_files, unwatched
 from medproto.errors import InputError
 from medproto.records import Laterality
 
@@ -27,11 +27,11 @@ DENSITIES = {"": None, "A": "A", "B": "B", "C": "C", "D": "D"}
 
 
 def list_rsna(root: Path, tables_only: bool, progress: Progress = unwatched) -> Listing:
-    """The images of the training table; where they are there, the vendor is their header's.
+    """The images of the training table; the files' headers tell no vendor, so the machine's code stands in its column.
 
     Args:
         root: folder with train.csv and train_images/.
-        tables_only: keep images that are not there, and read no file but the table.
+        tables_only: keep images that are not there.
         progress: called with images looked up and all images.
 
     Raises:
@@ -47,13 +47,12 @@ def list_rsna(root: Path, tables_only: bool, progress: Progress = unwatched) -> 
         path = places.get(tail)
         absent += path is None
         if path is not None or tables_only:
-            vendor = None if tables_only or path is None else facts(read_header(root / path)).vendor
-            rows.append(_row(path or f"train_images/{tail}.dcm", row, vendor))
+            rows.append(_row(path or f"train_images/{tail}.dcm", row))
         progress(done, len(table))
     return Listing(tuple(sorted(rows, key=lambda row: row.path)), absent, tuple(_remarks(table)))
 
 
-def _row(path: str, row: TableRow, vendor: str | None) -> ManifestRow:
+def _row(path: str, row: TableRow) -> ManifestRow:
     proven = "malignant" if row.choice("cancer", FLAGS) else "benign"
     machine = row.get("machine_id")
     return ManifestRow(
@@ -67,8 +66,8 @@ def _row(path: str, row: TableRow, vendor: str | None) -> ManifestRow:
         finding="implant" if row.choice("implant", OPTIONAL) else None,
         density=row.choice("density", DENSITIES),
         birads=None if (birads := row.whole("BIRADS", 6)) is None else str(birads),
-        vendor=vendor,
-        site=row.text("site_id") + (f", machine {machine}" if machine else ""),
+        vendor=f"machine {machine}" if machine else None,
+        site=row.text("site_id"),
         age_years=row.whole("age", 130),
         source=SOURCE,
         licence=LICENCE,
