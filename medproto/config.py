@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
@@ -22,3 +24,7 @@ class IngestSettings(Settings):
     max_pixels: int = 64_000_000
     #: Larger files, and deflated files that inflate to more, are refused unread.
     max_file_bytes: int = 1_000_000_000
+    #: A file in the sandbox that takes longer is given up, in seconds.
+    file_seconds: Annotated[float, Field(gt=0)] = 10.0
+    #: What reading one file in the sandbox may take up, in bytes of address space beyond a started worker's.
+    worker_bytes: Annotated[int, Field(ge=64 * 1024**2)] = 2 * 1024**3

@@ -6,6 +6,7 @@ Whole files are parsed from memory, so a length that lies about gigabytes reads 
 from __future__ import annotations
 
 import io
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -30,13 +31,17 @@ DELIMITER = b"\xfe\xff\xdd\xe0"
 #: Transfer Syntax UID is looked for in so many bytes of the file meta information.
 META_BYTES = 4096
 #: What pydicom raises on bytes that are not DICOM, or not to the end.
-FOREIGN = (*MALFORMED, InvalidDicomError, MemoryError, OSError, struct.error, zlib.error)
+FOREIGN = (*MALFORMED, InvalidDicomError, OSError, struct.error, zlib.error)
 
 
 def read_bytes(path: Path, settings: IngestSettings) -> bytes:
     """The file's bytes; UNREADABLE where it cannot be opened, HOSTILE_SIZE where it is too large to take in."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # a device or a pipe has no size, and perhaps no end
+            raise unreadable("UNREADABLE", "not a regular file")
+        size = status.st_size
         if size > settings.max_file_bytes:
             raise unreadable("HOSTILE_SIZE", f"got a file of {size} bytes, expected at most {settings.max_file_bytes}")
         return path.read_bytes()
