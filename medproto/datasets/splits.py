@@ -18,7 +18,7 @@ from medproto.datasets.manifest import ManifestRow, Split
 from medproto.errors import InputError
 
 #: Labels from least to most severe; a label that is not listed is as mild as the first, and a stratum of its own.
-SEVERITY = ("normal", "benign_without_callback", "benign", "lesion", "malignant")
+SEVERITY = ("normal", "benign_without_callback", "benign", "probably_benign", "lesion", "suspicious", "malignant")
 #: Most severe label, then the sites in alphabetical order; a row without a site has none.
 Stratum = tuple[str, tuple[str, ...]]
 
