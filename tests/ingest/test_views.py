@@ -10,9 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr._concepts_dict import concepts
+from pydicom.sr._snomed_dict import mapping
 
 from medproto.ingest.reading import read_mammogram
-from medproto.ingest.views import MODIFIERS, VIEWS, name_image
+from medproto.ingest.views import MODIFIERS, SPECIAL_MODIFIERS, SPECIMENS, VIEWS, name_image
 from tests.ingest.factory import code, write
 
 
@@ -32,18 +33,29 @@ def frame_anatomy(side: str) -> Sequence:
     return Sequence([group])
 
 
-def test_every_view_code_is_one_of_the_standards_context_group() -> None:
-    known = {c for name in cid_concepts[4014]["SCT"] for c in concepts["SCT"][name]}
-    ours = {c for c in VIEWS if c.isdigit()}
-    assert ours <= known
-    specimen = "127457009"
-    assert known - ours == {specimen}
-    modifiers = {c for name in cid_concepts[4015]["SCT"] for c in concepts["SCT"][name]}
-    assert {c for c in MODIFIERS if c.isdigit()} <= modifiers
+def codes_of(group: int) -> set[str]:
+    """Every code of a context group of the standard, SNOMED CT and the older SRT."""
+    coded = {c for name in cid_concepts[group]["SCT"] for c in concepts["SCT"][name]}
+    return coded | {mapping["SCT"][c] for c in coded}
+
+
+def test_every_view_of_the_standard_is_known_in_both_codings() -> None:
+    assert set(VIEWS) | SPECIMENS == codes_of(4014)
+    for code_value, view in VIEWS.items():
+        older = mapping["SCT"].get(code_value, code_value)
+        assert VIEWS[older] == view
+
+
+def test_every_view_modifier_of_the_standard_is_judged_in_both_codings() -> None:
+    nipple_in_profile = {"442581004", "R-40AB3"}
+    assert not set(MODIFIERS) & set(SPECIAL_MODIFIERS)
+    assert set(MODIFIERS) | set(SPECIAL_MODIFIERS) | nipple_in_profile == codes_of(4015)
+    both = MODIFIERS | SPECIAL_MODIFIERS
+    assert all(both[mapping["SCT"][c]] == said for c, said in both.items() if c.isdigit())
 
 
 @pytest.mark.parametrize(
-    "value, view", [("399368009", "MLO"), ("R-10226", "MLO"), ("399162004", "CC"), ("R-10224", "ML")]
+    "value, view", [("399368009", "MLO"), ("R-10226", "MLO"), ("399162004", "CC"), ("R-10242", "CC")]
 )
 def test_a_coded_view_needs_no_words(value: str, view: str) -> None:
     assert naming(ViewCodeSequence=code(value), ImageLaterality="L") == ("L", view, [])
@@ -64,6 +76,7 @@ def test_sides_that_differ_leave_the_side_open_and_both_are_named(tmp_path: Path
 def test_cbis_ddsm_writes_the_view_into_the_patient_orientation() -> None:
     assert naming(PatientOrientation="CC", Laterality="L") == ("L", "CC", [])
     assert naming(PatientOrientation=["A", "R"], ViewPosition="CC", Laterality="L") == ("L", "CC", [])
+    assert naming(PatientOrientation="CC", ViewPosition="MLO", Laterality="L")[1:] == (None, ["VIEW_CONTRADICTORY"])
 
 
 def test_tomosynthesis_states_its_side_in_the_frame_anatomy() -> None:
@@ -77,7 +90,8 @@ def test_nothing_said_is_missing_and_nothing_is_guessed() -> None:
 
 
 def test_a_view_word_that_holds_the_side_is_held_against_the_side() -> None:
-    assert naming(ViewPosition="LMLO") == ("L", "MLO", [])
+    assert naming(ViewPosition="LMLO") == naming(ViewPosition="L MLO") == ("L", "MLO", [])
+    assert naming(ViewPosition="RCC", ImageLaterality="R") == ("R", "CC", [])
     assert naming(ViewPosition="LMLO", ImageLaterality="R") == (None, "MLO", ["SIDE_CONTRADICTORY"])
 
 
@@ -91,7 +105,12 @@ def test_a_view_word_that_holds_the_side_is_held_against_the_side() -> None:
         ({"ViewCodeSequence": code("399162004", "399209000")}, "IMPLANT"),
         ({"BreastImplantPresent": "YES"}, "IMPLANT"),
         ({"PartialView": "YES"}, "PARTIAL_VIEW"),
+        ({"PartialViewCodeSequence": code("261089000")}, "PARTIAL_VIEW"),
         ({"SeriesDescription": "cropped images"}, "PARTIAL_VIEW"),
+        ({"ViewCodeSequence": code("399162004", "399161006")}, "SPECIAL_VIEW"),
+        ({"ViewCodeSequence": code("R-10242", "R-102D3")}, "SPECIAL_VIEW"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "STEREO_PLUS"]}, "SPECIAL_VIEW"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PREFIRE_MINUS"]}, "SPECIAL_VIEW"),
     ],
 )
 def test_special_views_are_marked(elements: dict[str, Any], expected: str) -> None:
@@ -100,3 +119,28 @@ def test_special_views_are_marked(elements: dict[str, Any], expected: str) -> No
 
 def test_a_contact_view_is_no_magnification() -> None:
     assert naming(ViewPosition="CC", ImageLaterality="L", EstimatedRadiographicMagnificationFactor="1.07")[2] == []
+
+
+@pytest.mark.parametrize("word", ["ML", "LM", "XCCL", "LMO", "AT"])
+def test_views_beyond_the_standard_two_are_special(word: str) -> None:
+    header = Dataset()
+    header.ViewPosition, header.ImageLaterality = word, "L"
+    named = name_image(header)
+    assert (named.view, named.laterality) == (word, "L")
+    assert [one.sentence for one in named.findings] == [
+        f"A special view ({word}); the network was trained on standard views."
+    ]
+
+
+def test_a_lateral_view_is_no_axillary_tail_of_the_left_breast() -> None:
+    assert naming(ViewPosition="LAT", ImageLaterality="R") == ("R", None, ["VIEW_MISSING"])
+    assert naming(ViewPosition="LLM") == ("L", "LM", ["SPECIAL_VIEW"])
+
+
+def test_nipple_in_profile_is_no_special_view() -> None:
+    assert naming(ViewCodeSequence=code("399162004", "442581004"), ImageLaterality="L") == ("L", "CC", [])
+
+
+@pytest.mark.parametrize("elements", [{"ViewCodeSequence": code("127457009")}, {"ViewPosition": "SPECIMEN"}])
+def test_a_specimen_is_no_mammogram(elements: dict[str, Any]) -> None:
+    assert naming(ImageLaterality="L", **elements) == ("L", None, ["VIEW_MISSING", "NOT_MAMMOGRAM"])
