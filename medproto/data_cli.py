@@ -21,18 +21,21 @@ SPLITS: dict[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="New directory.")],
-    patients: Annotated[int, typer.Option(min=1, help="Exams of four views.")] = 200,
+    patients: Annotated[int, typer.Option(min=1, help="Women with an exam of four views.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    varied: Annotated[bool, typer.Option("--varied", help="Machines of all kinds, not three that are alike.")] = False,
+    priors: Annotated[float, typer.Option(min=0, max=1, help="Share of patients with an earlier exam too.")] = 0.0,
 ) -> None:
     """Write a synthetic screening cohort as DICOM, with its manifest split by patient."""
     from medproto.datasets.manifest import read_manifest, write_manifest
-    from medproto.datasets.phantom import write_phantom
+    from medproto.datasets.phantom import Cohort, write_phantom
     from medproto.datasets.splits import split_patients
 
+    cohort = Cohort(patients, seed, varied, priors)
     with bars() as report:
-        path = write_phantom(out, patients, seed, report("writing SYNTHETIC exams"), workers=2)
+        path = write_phantom(out, cohort, report("writing SYNTHETIC patients"), workers=2)
     write_manifest(path, split_patients(read_manifest(path).rows, SPLITS, seed))
-    typer.echo(f"{path}: {patients} SYNTHETIC exams")
+    typer.echo(f"{path}: {patients} SYNTHETIC patients")
 
 
 @import_app.command("mini-mias")

@@ -23,7 +23,7 @@ from medproto.bundle import MANIFEST, Bundle, load_bundle
 from medproto.console import Outcome, bars, console, count_bar
 from medproto.data_cli import SPLITS
 from medproto.datasets.manifest import Manifest, read_manifest, write_manifest
-from medproto.datasets.phantom import write_phantom
+from medproto.datasets.phantom import Cohort, write_phantom
 from medproto.datasets.shortcut import image_statistics, pool_views, shortcut_auroc
 from medproto.datasets.splits import split_patients
 from medproto.errors import AuditError, LedgerTampered
@@ -126,7 +126,7 @@ def _cohort(places: Places, patients: int, seed: int) -> Manifest:
     if not places.cohort.is_file():
         _say("1", f"Writing a SYNTHETIC screening cohort of {patients} exams as DICOM")
         with bars() as report:
-            path = write_phantom(places.cohort.parent, patients, seed, report("writing exams"), workers=2)
+            path = write_phantom(places.cohort.parent, Cohort(patients, seed), report("writing exams"), workers=2)
         # The split column is written last: a cohort that was interrupted has none and is written again.
         write_manifest(path, split_patients(read_manifest(path).rows, SPLITS, seed))
     else:

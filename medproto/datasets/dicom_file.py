@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DigitalMammographyXRayImageStorageForPresentation,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+)
+
+from medproto.datasets.dicom_encoding import encode_pixels
 
 _VIEW_CODES = {
     ("CC", "SCT"): ("399162004", "cranio-caudal"),
@@ -43,7 +50,8 @@ def new_mammogram() -> Dataset:
     ds.PhotometricInterpretation = "MONOCHROME2"
     ds.PixelRepresentation = 0
     ds.PixelIntensityRelationship = "LOG"
-    ds.PixelIntensityRelationshipSign = 1
+    # PS3.3 C.8.11.3.1.2: larger values are brighter, that is less X-ray intensity
+    ds.PixelIntensityRelationshipSign = -1
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = 0, 1, "US"
     ds.PresentationLUTShape = "IDENTITY"
     ds.LossyImageCompression = "00"
@@ -77,14 +85,24 @@ def set_pixels(
     ds["PixelData"].VR = "OB" if allocated == 8 else "OW"
 
 
-def save_mammogram(path: Path, ds: Dataset) -> None:
-    """Write the dataset as Explicit VR Little Endian, the same bytes for the same dataset."""
+def save_mammogram(path: Path, ds: Dataset, syntax: UID = ExplicitVRLittleEndian) -> None:
+    """Write the dataset, whose pixel data are little-endian and not compressed, in that transfer syntax.
+
+    The same dataset gives the same bytes, with the same encoder's version where the syntax compresses. The dataset is
+    left as it was written.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ds.SOPClassUID
     meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     ds.file_meta = meta
-    ds.save_as(path, enforce_file_format=True)
+    encode_pixels(ds, syntax)
+    ds.save_as(
+        path,
+        enforce_file_format=True,
+        implicit_vr=syntax.is_implicit_VR,
+        little_endian=syntax != ExplicitVRBigEndian,
+    )
 
 
 def _code(value: str, meaning: str, scheme: str) -> Dataset:

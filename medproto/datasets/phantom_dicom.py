@@ -7,41 +7,19 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID
 
 from medproto.datasets.dicom_file import derived_uid, new_mammogram, save_mammogram, set_pixels, set_view
 from medproto.datasets.phantom_anatomy import SPACING_MM, Field, View
+from medproto.datasets.phantom_styles import Style, stored_values
 from medproto.records import Laterality
 
 MANUFACTURER = "medproto phantom SYNTHETIC"
 COMMENT = "SYNTHETIC phantom image: no patient, not for diagnosis"
-
-
-@dataclass(frozen=True)
-class Style:
-    """What differs between vendors: window, coding scheme and wording.
-
-    Args:
-        model: model name.
-        centre: window centre in stored values.
-        width: window width in stored values.
-        scheme: coding scheme of view and anatomy, `SCT` (current) or `SRT` (retired, still common).
-        series: series description, with `{side}` and `{view}`.
-    """
-
-    model: str
-    centre: float
-    width: float
-    scheme: str
-    series: str
-
-
-STYLES = (
-    Style("Phantom style 1", 2047.5, 4096, "SCT", "{side} {view} SYNTHETIC"),
-    Style("Phantom style 2", 1800.5, 3000, "SRT", "MAMMO {side}{view} SYNTHETIC"),
-    Style("Phantom style 3", 2300.5, 3500, "SCT", "SYNTHETIC {view} {side}, processed"),
-)
+#: How much larger than the breast the detector shows it in a contact view: the support lies on it.
+CONTACT_FACTOR = 1.06
 
 # PS3.3 C.7.6.1.1.1: towards the right edge of the picture, then towards its lower edge.
 _ORIENTATION = {("R", "CC"): ["P", "L"], ("L", "CC"): ["A", "R"], ("R", "MLO"): ["P", "FL"], ("L", "MLO"): ["A", "FR"]}
@@ -57,6 +35,7 @@ class Header:
         study_date: day of the exam.
         age_years: age of the patient.
         style: vendor style.
+        syntax: transfer syntax.
         side: breast.
         view: view position.
         number: instance number, from 1.
@@ -67,26 +46,61 @@ class Header:
     study_date: date
     age_years: int
     style: Style
+    syntax: UID
     side: Laterality
     view: View
     number: int
 
 
-def stored_values(picture: Field, style: Style) -> NDArray[np.uint16]:
-    """Stored values, 12 bits, that the style's window (LINEAR) renders as the picture; shape (Y, X)."""
-    # PS3.3 C.11.2.1.2.1: y = (x - (c - 0.5)) / (w - 1) + 0.5
-    values = (np.clip(picture, 0, 1) - np.float32(0.5)) * np.float32(style.width - 1) + np.float32(style.centre - 0.5)
-    return np.asarray(np.clip(np.rint(values), 0, 4095), dtype=np.uint16)
+def write_dicom(path: Path, header: Header, picture: Field) -> None:
+    """Write one image, the same bytes for the same arguments.
+
+    Args:
+        path: file to write.
+        header: what the header says.
+        picture: as displayed, in [0, 1], larger is brighter; shape (Y, X).
+    """
+    save_mammogram(path, phantom_dataset(header, picture), header.syntax)
 
 
-def write_dicom(path: Path, header: Header, pixels: NDArray[np.uint16]) -> None:
-    """Write one image, the same bytes for the same arguments."""
+def phantom_dataset(header: Header, picture: Field) -> Dataset:
+    """The image before it is put into its transfer syntax; `picture` as in `write_dicom`."""
     ds = new_mammogram()
     _identify(ds, header)
     _acquire(ds, header)
-    set_view(ds, header.view, header.style.scheme)
-    set_pixels(ds, pixels, 12, (header.style.centre, header.style.width))
-    save_mammogram(path, ds)
+    _name_view(ds, header)
+    _place(ds, header.style)
+    set_stored(ds, header.style, picture, pad_right=header.side == "L")
+    return ds
+
+
+def set_stored(ds: Dataset, style: Style, picture: Field, pad_right: bool) -> None:
+    """State the pixels as the style stores them, and how they are to be shown."""
+    values = stored_values(picture, style, pad_right)
+    set_pixels(ds, values.view(np.uint16), style.bits, style.windows[0])
+    ds.PixelRepresentation = int(style.signed)
+    ds.RescaleIntercept, ds.RescaleSlope = style.intercept, style.slope
+    if style.monochrome1:
+        ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+        ds.PixelIntensityRelationshipSign = 1
+    if style.function == "LUT":
+        ds.VOILUTSequence = Sequence([_table(style, name, entries) for name, entries in style.tables()])
+    elif style.function != "LINEAR":
+        ds.VOILUTFunction = style.function
+    if style.further:
+        ds.WindowCenter, ds.WindowWidth = ([pair[i] for pair in style.windows] for i in (0, 1))
+        ds.WindowCenterWidthExplanation = ["NORMAL", "HARDER", "SOFTER"][: len(style.windows)]
+    if style.padding is not None:
+        ds.PixelPaddingValue, ds.PixelPaddingRangeLimit = style.padding
+
+
+def _table(style: Style, name: str, entries: np.ndarray) -> Dataset:
+    """One VOI LUT item (PS3.3 C.11.2.1.1)."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if style.signed else "US", [len(entries), style.least, 16])
+    item.LUTExplanation = name
+    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
+    return item
 
 
 def _identify(ds: Dataset, header: Header) -> None:
@@ -118,6 +132,28 @@ def _acquire(ds: Dataset, header: Header) -> None:
     ds.PartialView = "NO"
     ds.DetectorType = "DIRECT"
     ds.FieldOfViewShape = "RECTANGLE"
-    ds.ImagerPixelSpacing = ds.PixelSpacing = [SPACING_MM, SPACING_MM]
     ds.KVP = 29
     ds.ExposureInuAs = 90000
+
+
+def _name_view(ds: Dataset, header: Header) -> None:
+    """View and anatomy as the style tells them."""
+    set_view(ds, header.view, header.style.scheme)
+    if header.style.naming == "codes":
+        del ds.ViewPosition
+    elif header.style.naming == "text":
+        del ds.ViewCodeSequence
+
+
+def _place(ds: Dataset, style: Style) -> None:
+    """Pixel spacing in the elements that the style fills in (PS3.3 10.7.1.3, C.8.11.3)."""
+    breast = [SPACING_MM, SPACING_MM]
+    if "calibrated" in style.spacing:
+        ds.PixelSpacing = breast
+    if style.spacing == ("detector",):
+        ds.ImagerPixelSpacing = [round(SPACING_MM * CONTACT_FACTOR, 6)] * 2
+        ds.EstimatedRadiographicMagnificationFactor = CONTACT_FACTOR
+    elif "detector" in style.spacing:
+        ds.ImagerPixelSpacing = breast
+    if "scanned" in style.spacing:
+        ds.NominalScannedPixelSpacing = breast

@@ -40,12 +40,14 @@ class Finding:
         radius_mm: radius of the mass, or of the group of calcifications.
         contrast: brightness it adds at its centre.
         depth: place between chest wall (0) and nipple (1).
+        grown: share of its radius that it has reached; where it lies does not depend on it.
     """
 
     kind: Kind
     radius_mm: float
     contrast: float
     depth: float
+    grown: float = 1.0
 
     @classmethod
     def draw(cls, rng: np.random.Generator, kind: Kind) -> Finding:
@@ -95,7 +97,7 @@ class Window:
 def paint(rng: np.random.Generator, finding: Finding, anatomy: Anatomy, picture: Field) -> NDArray[np.bool_]:
     """Add the finding to the picture, in place, and return its mask; shapes (Y, X)."""
     centre, radius = _place(rng, finding, anatomy)
-    radius *= rng.uniform(0.92, 1.08)
+    radius *= rng.uniform(0.92, 1.08) * finding.grown
     window = Window.around(centre, 3 * radius + 4)
     draw: dict[Kind, Callable[[np.random.Generator, Window, float], Field]] = {
         "circumscribed mass": _circumscribed,

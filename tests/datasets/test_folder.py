@@ -12,7 +12,7 @@ import pytest
 
 from medproto.datasets.folder import index_folder
 from medproto.datasets.manifest import read_manifest
-from medproto.datasets.phantom import write_phantom
+from medproto.datasets.phantom import Cohort, write_phantom
 from medproto.errors import InputError
 
 PLANTED = "Planted-4711"
@@ -21,7 +21,7 @@ PLANTED = "Planted-4711"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     source = tmp_path / "source"
-    write_phantom(source, 1, 5)
+    write_phantom(source, Cohort(1, 5))
     (source / "manifest.csv").unlink()
     for mask in (source / "masks").iterdir():
         mask.unlink()

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation
 
+from medproto.datasets.dicom_encoding import LOSSLESS
 from medproto.datasets.manifest import Manifest, read_manifest
-from medproto.datasets.phantom import VIEWS, Patient, draw_view, write_phantom
+from medproto.datasets.phantom import Cohort, write_phantom
 from medproto.datasets.phantom_findings import BENIGN, MALIGNANT
+from medproto.datasets.phantom_patient import VIEWS, Patient, draw_view
 from medproto.datasets.splits import severity
 from medproto.errors import InputError
 from medproto.ingest.reading import read_mammogram
@@ -25,7 +27,7 @@ PATIENTS = 3
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return read_manifest(write_phantom(tmp_path_factory.mktemp("phantom"), PATIENTS, SEED))
+    return read_manifest(write_phantom(tmp_path_factory.mktemp("phantom"), Cohort(PATIENTS, SEED)))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -35,13 +37,13 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_same_seed_gives_the_same_bytes_with_two_workers(cohort: Manifest, tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    write_phantom(tmp_path, PATIENTS, SEED, lambda done, total: calls.append((done, total)), workers=2)
+    write_phantom(tmp_path, Cohort(PATIENTS, SEED), lambda done, total: calls.append((done, total)), workers=2)
     assert digests(tmp_path) == digests(cohort.path.parent)
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_patient_is_the_same_in_a_cohort_of_any_size(cohort: Manifest, tmp_path: Path) -> None:
-    write_phantom(tmp_path, 1, SEED)
+    write_phantom(tmp_path, Cohort(1, SEED))
     small, large = digests(tmp_path), digests(cohort.path.parent)
     del small["manifest.csv"]
     assert len(small) >= 4
@@ -60,7 +62,7 @@ def test_headers_are_valid_and_say_synthetic(cohort: Manifest) -> None:
         assert ds.SOPClassUID == DigitalMammographyXRayImageStorageForPresentation
         assert (ds.Modality, ds.PresentationIntentType) == ("MG", "FOR PRESENTATION")
         assert (ds.BitsAllocated, ds.BitsStored, ds.HighBit) == (16, 12, 11)
-        assert int(ds.pixel_array.max()) < 4096
+        assert ds.file_meta.TransferSyntaxUID in LOSSLESS
         assert (ds.ImageLaterality, ds.ViewPosition) == (row.side, row.view)
         assert ds.ViewCodeSequence[0].CodeMeaning == {"CC": "cranio-caudal", "MLO": "medio-lateral oblique"}[row.view]
         assert ds.ImagerPixelSpacing == ds.PixelSpacing == [0.2, 0.2]
@@ -145,8 +147,14 @@ def test_markers_lie_in_air() -> None:
         assert np.median(corner) < 0.05
 
 
-def test_a_cohort_of_nobody_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="patients: got 0, expected at least 1"):
-        write_phantom(tmp_path, 0, 1)
-    with pytest.raises(InputError, match="seed: got -1"):
-        write_phantom(tmp_path, 1, -1)
+@pytest.mark.parametrize(
+    "cohort, reason",
+    [
+        ((0, 1), "patients: got 0, expected at least 1"),
+        ((1, -1), "seed: got -1, expected 0 or more"),
+        ((1, 1, False, 1.5), "priors: got 1.5, expected a share from 0 to 1"),
+    ],
+)
+def test_a_cohort_that_cannot_be_is_refused(cohort: tuple[int, int, bool, float], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        Cohort(*cohort)
