@@ -145,7 +145,8 @@ def judge_header(header: Dataset, settings: IngestSettings) -> list[GateFinding]
         findings.append(finding("FOR_PROCESSING"))
     image_type = texts(header, "ImageType")
     generated = "GENERATED_2D" in image_type
-    if sop_class in TOMOSYNTHESIS or ("TOMOSYNTHESIS" in image_type and not generated):
+    # PS3.3 C.8.11.7.1.4: mammograms name volumes and the projections they are made from in their image type
+    if sop_class in TOMOSYNTHESIS or ({"TOMOSYNTHESIS", "TOMO_PROJ"} & set(image_type) and not generated):
         findings.append(finding("TOMOSYNTHESIS"))
     elif generated:
         findings.append(finding("SYNTHESISED_2D"))

@@ -58,6 +58,12 @@ BIOPSY = ("STEREO_", "PREFIRE", "POSTFIRE", "POSTBIOPSY", "POSTMARKER", "TOMO_SC
 SIDES: dict[str, Laterality] = {"24028007": "R", "G-A100": "R", "7771000": "L", "G-A101": "L"}
 #: Larger than this is a magnification view: contact views lie between 1.0 and about 1.1.
 MAGNIFIED = 1.3
+#: Ditto, values 4 and 5: pictures of contrast-enhanced mammography that show no plain breast.
+CONTRAST = {
+    "SUBTRACTION": "contrast subtraction",
+    "ADDITION": "contrast addition",
+    "HIGH_ENERGY": "high-energy exposure",
+}
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,7 @@ def _unusual(header: Dataset, views: list[str]) -> Iterator[GateFinding]:
     kinds = texts(header, "ImageType")
     if len(kinds) > 2 and kinds[2].startswith(BIOPSY):
         words.add("biopsy guidance")
+    words |= {CONTRAST[kind] for kind in kinds if kind in CONTRAST}
     for word in sorted(words):
         yield finding("SPECIAL_VIEW", word)
     coded = {text(item, "CodeValue") for item in items(header, "ViewCodeSequence")}

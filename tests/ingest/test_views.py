@@ -111,6 +111,7 @@ def test_a_view_word_that_holds_the_side_is_held_against_the_side() -> None:
         ({"ViewCodeSequence": code("R-10242", "R-102D3")}, "SPECIAL_VIEW"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "STEREO_PLUS"]}, "SPECIAL_VIEW"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "PREFIRE_MINUS"]}, "SPECIAL_VIEW"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "POST_CONTRAST", "SUBTRACTION"]}, "SPECIAL_VIEW"),
     ],
 )
 def test_special_views_are_marked(elements: dict[str, Any], expected: str) -> None:
