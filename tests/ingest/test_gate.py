@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import BreastTomosynthesisImageStorage, JPEG2000Lossless
+from pydicom.uid import BreastTomosynthesisImageStorage, JPEGLosslessSV1
 
 from medproto.config import IngestSettings
 from medproto.errors import RefusedImage, UnreadableImage
@@ -65,8 +65,8 @@ def truncated(folder: Path) -> list[str]:
 
 
 def undecodable(folder: Path) -> list[str]:
-    dataset = mammogram_dataset(Recipe(syntax=JPEG2000Lossless))
-    dataset.add_new("PixelData", "OB", encapsulate([b"\xff\x4f\xff\x51" + bytes(200) + b"\xff\xd9"]))
+    dataset = mammogram_dataset(Recipe(syntax=JPEGLosslessSV1))
+    dataset.add_new("PixelData", "OB", encapsulate([b"\xff\xd8" + bytes(range(200)) + b"\xff\xd9"]))
     dataset["PixelData"].is_undefined_length = True
     dataset.save_as(folder / "a.dcm", enforce_file_format=True)
     return found(folder / "a.dcm")
