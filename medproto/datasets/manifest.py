@@ -52,17 +52,24 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest that was read and is valid.
+    """A manifest, or a part of one: valid however it came about, so that no patient in two splits goes any further.
 
     Args:
         path: the CSV.
         rows: at least one.
         digest: SHA-256 of the CSV's bytes, in hex.
+
+    Raises:
+        ManifestError: the rows break guarantee 2 or 3 of `read_manifest`.
     """
 
     path: Path
     rows: tuple[ManifestRow, ...]
     digest: str
+
+    def __post_init__(self) -> None:
+        """Check the rows."""
+        check_rows(self.rows)
 
     def file(self, row: ManifestRow) -> Path:
         """The row's image file."""
@@ -91,7 +98,7 @@ def read_manifest(path: Path) -> Manifest:
     1. It has the required columns and no unknown one.
     2. It has at least one row and every row is valid.
     3. No patient is in two splits, no exam or file belongs to two patients, no image or region occurs
-       twice. Nothing switches this off: every command that takes a manifest reads it here.
+       twice. Nothing switches this off: all that takes a manifest takes it as this noun.
 
     Raises:
         ManifestError: names the row and the column, never the patient.
@@ -105,9 +112,7 @@ def read_manifest(path: Path) -> Manifest:
         ) from err
     except UnicodeDecodeError as err:
         raise ManifestError("manifest: the file is not UTF-8 text, expected a CSV file") from err
-    rows = tuple(_parse(text))
-    check_rows(rows)
-    return Manifest(path=path, rows=rows, digest=hashlib.sha256(content).hexdigest())
+    return Manifest(path=path, rows=tuple(_parse(text)), digest=hashlib.sha256(content).hexdigest())
 
 
 def write_manifest(path: Path, rows: Sequence[ManifestRow]) -> Path:

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medproto.datasets.manifest import ManifestRow, format_boxes, parse_boxes, read_manifest, rebased, write_manifest
+from medproto.datasets.manifest import (
+    Manifest,
+    ManifestRow,
+    format_boxes,
+    parse_boxes,
+    read_manifest,
+    rebased,
+    write_manifest,
+)
 from medproto.errors import ManifestError
 from medproto.records import Box
 
@@ -103,6 +111,8 @@ def test_a_patient_in_two_splits_is_refused_without_being_named(tmp_path: Path) 
     with pytest.raises(ManifestError, match="row 3, column 'split'"):
         write_manifest(tmp_path / "x.csv", [row(1, split="train"), row(2, patient="p1", exam="e1", split="val")])
     assert not (tmp_path / "x.csv").exists()
+    with pytest.raises(ManifestError, match="row 3, column 'split'"):
+        Manifest(tmp_path, (row(1, split="train"), row(2, patient="p1", split="test")), "digest")
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

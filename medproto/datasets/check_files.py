@@ -1,0 +1,159 @@
+"""The files behind a manifest, read in worker processes: what `check` needs to know of each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from medproto.config import IngestSettings
+from medproto.datasets.manifest import Manifest
+from medproto.errors import InputError, RefusedImage, UnreadableImage
+from medproto.ingest.reading import read_mammogram
+from medproto.records import Laterality
+
+Progress = Callable[[int, int], None]
+#: Below so many files starting processes takes longer than reading.
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """A lesion mask.
+
+    Args:
+        present: whether it is there.
+        readable: whether it is a picture; true where it was not read.
+        size: (rows, columns) where it was read and is a picture.
+        marked: whether it marks a pixel; true where it was not read.
+    """
+
+    present: bool
+    readable: bool = True
+    size: tuple[int, int] | None = None
+    marked: bool = True
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """One file and its mask.
+
+    Args:
+        present: whether the file is there.
+        refused: reason codes where it cannot be read or scored; empty where it can, or was not read.
+        size: (rows, columns); None where it was refused or not read.
+        pixels_sha256: digest of the canonical pixels, where it was read.
+        side: side by the file's header.
+        view: view by the file's header.
+        mask: None where the manifest names none.
+    """
+
+    present: bool
+    refused: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    pixels_sha256: str | None = None
+    side: Laterality | None = None
+    view: str | None = None
+    mask: MaskFacts | None = None
+
+
+def look(manifest: Manifest) -> dict[str, FileFacts]:
+    """Facts by path and mask without reading: whether the files are there."""
+    return {key: FileFacts(file.is_file(), mask=_mask_presence(mask)) for key, (file, mask) in _jobs(manifest).items()}
+
+
+def read_files(
+    manifest: Manifest, ingest: IngestSettings, workers: int, progress: Progress | None = None
+) -> dict[str, FileFacts]:
+    """Facts by path and mask (`key_of`), every file read once.
+
+    Args:
+        ingest: settings that the files are read with.
+        workers: processes; fewer than 2 stay in this one.
+        progress: called with files read and all files.
+
+    Raises:
+        InputError: a worker process was killed, as for want of memory.
+    """
+    jobs = _jobs(manifest)
+    facts: dict[str, FileFacts] = {}
+    try:
+        for key, fact in zip(jobs, _map(list(jobs.values()), ingest, workers), strict=True):
+            facts[key] = fact
+            if progress is not None:
+                progress(len(facts), len(jobs))
+    except BrokenProcessPool as err:
+        raise InputError(
+            f"check: a reading process was ended by the system after {len(facts)} of {len(jobs)} files, "
+            "expected memory for one image in each"
+        ) from err
+    return facts
+
+
+def key_of(path: str, mask: str | None) -> str:
+    """What facts are found under."""
+    return f"{path}\0{mask or ''}"
+
+
+_Job = tuple[Path, Path | None]
+
+
+def _jobs(manifest: Manifest) -> Mapping[str, _Job]:
+    return {key_of(row.path, row.mask): (manifest.file(row), manifest.mask(row)) for row in manifest.rows}
+
+
+def _map(jobs: list[_Job], ingest: IngestSettings, workers: int) -> Iterator[FileFacts]:
+    read = partial(_read, ingest)
+    if workers < 2 or len(jobs) < _FEW:
+        yield from map(read, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+        yield from pool.map(read, jobs, chunksize=4)
+
+
+def _read(ingest: IngestSettings, job: _Job) -> FileFacts:
+    file, mask_file = job
+    if not file.is_file():
+        return FileFacts(present=False, mask=_mask_presence(mask_file))
+    try:
+        mammogram = read_mammogram(file, ingest)
+    except UnreadableImage as err:
+        return FileFacts(present=True, refused=(err.code,), mask=_mask(mask_file))
+    except RefusedImage as err:
+        codes = tuple(finding.code for finding in err.findings if finding.severity == "refuse")
+        return FileFacts(present=True, refused=codes, mask=_mask(mask_file))
+    return FileFacts(
+        present=True,
+        size=(mammogram.rows, mammogram.columns),
+        pixels_sha256=mammogram.pixels_sha256,
+        side=mammogram.laterality,
+        view=mammogram.view,
+        mask=_mask(mask_file),
+    )
+
+
+def _mask_presence(file: Path | None) -> MaskFacts | None:
+    return None if file is None else MaskFacts(file.is_file())
+
+
+def _mask(file: Path | None) -> MaskFacts | None:
+    if file is None or not file.is_file():
+        return _mask_presence(file)
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of pictures that are larger than any mammogram.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file) as picture:
+                marked = np.asarray(picture) > 0
+    # Pillow raises SyntaxError and ValueError on broken PNG chunks, OSError on what is no picture.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return MaskFacts(present=True, readable=False)
+    return MaskFacts(present=True, size=(marked.shape[0], marked.shape[1]), marked=bool(marked.any()))
