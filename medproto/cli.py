@@ -13,8 +13,9 @@ import typer
 from audit import cli as audit_cli
 from audit import report_cli
 from medproto import demo as demo_module
-from medproto.console import Outcome, bars, console, count_bar, fail
+from medproto.console import Outcome, bars, console, count_bar, fail, tell_inputs
 from medproto.data_cli import app as data_app
+from medproto.datasets.cache import CACHE_BYTES, CacheSettings, default_folder
 from medproto.errors import EmptyExam, InputError, MedprotoError
 from medproto.records import Box
 
@@ -34,6 +35,13 @@ Url = Annotated[
     typer.Option("--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database URL, where it is not in the home."),
 ]
 HOME = Path("medproto-home")
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option("--cache", envvar="MEDPROTO_CACHE", help="Where read images are kept; else the user's cache folder."),
+]
+CacheBytes = Annotated[
+    int, typer.Option(min=0, envvar="MEDPROTO_CACHE_BYTES", help="How large it may grow; 0 reads every file anew.")
+]
 
 
 @app.command()
@@ -68,17 +76,22 @@ def train(
     manifest: Annotated[Path, typer.Argument(help="Manifest with a split column: train and val are used.")],
     out: Annotated[Path, typer.Option(help="Directory of the new bundle.")],
     override: Annotated[list[str] | None, typer.Option("--set", help="key.sub=value, instead of the YAML's.")] = None,
+    cache: CacheFolder = None,
+    cache_bytes: CacheBytes = CACHE_BYTES,
 ) -> None:
     """Train a prototype network: descent, projection, convex last layer; then write a verified bundle."""
     from medproto.datasets.manifest import read_manifest
-    from medproto.training.run import check_split
+    from medproto.training.inputs import Loading
+    from medproto.training.run import check_split, read_inputs
     from medproto.training.run import train as run
     from medproto.training.settings import read_settings
 
     settings, source = read_settings(config, tuple(override or ())), read_manifest(manifest)
     check_split(source)
     with bars() as report:
-        bundle_id = run(settings, source, out, report)
+        data = read_inputs(settings, source, report, Loading(cache=_cache(cache, cache_bytes)))
+        bundle_id = run(settings, (source, data), out, report)
+    tell_inputs(data)
     typer.echo(f"{out}: bundle {bundle_id}")
 
 
@@ -88,6 +101,8 @@ def evaluate(
     manifest: Annotated[Path, typer.Argument(help="Manifest with a split column.")],
     split: Annotated[str, typer.Option(help="Which split; never the one trained on.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    cache: CacheFolder = None,
+    cache_bytes: CacheBytes = CACHE_BYTES,
 ) -> None:
     """Evaluate a bundle on patients it never saw: AUROC with intervals by patient, and where the evidence lies."""
     from medproto.bundle import load_bundle
@@ -95,10 +110,14 @@ def evaluate(
     from medproto.evaluation.run import evaluate as run
     from medproto.evaluation.run import load_split
     from medproto.evaluation.words import table
+    from medproto.training.inputs import Loading
 
     source, loaded = read_manifest(manifest), load_bundle(bundle)
     with bars() as report:
-        data = load_split(loaded, source, split, report("reading images"))
+        loading = Loading(cache=_cache(cache, cache_bytes), progress=report("reading images"))
+        data = load_split(loaded, source, split, loading)
+    if not as_json:
+        tell_inputs(data)
     result = run(loaded, source, split, data)
     typer.echo(json.dumps(result.plain(), indent=1) if as_json else table(result))
 
@@ -149,22 +168,25 @@ def crossval(
     source: Annotated[Path, typer.Argument(help="mini-MIAS: all-mias.tar.gz or its unpacked folder.")],
     work: Annotated[Path, typer.Option(help="Where DICOM files and manifests are written.")] = Path("runs/mini-mias"),
     bundle: Annotated[Path | None, typer.Option(help="Also write a bundle that never saw the last fold.")] = None,
+    cache: CacheFolder = None,
+    cache_bytes: CacheBytes = CACHE_BYTES,
 ) -> None:
     """Patient-level 5-fold on mini-MIAS regions: prototype network, linear probe and intensity baseline, with
     intervals."""
     from medproto.evaluation.crossval import crossval as run
     from medproto.evaluation.crossval import format_table, held_out_bundle
+    from medproto.training.inputs import Loading
     from medproto.training.settings import read_settings
 
-    settings = read_settings(config)
+    settings, loading = read_settings(config), Loading(cache=_cache(cache, cache_bytes))
     if source.is_dir() and (source / "all-mias.tar.gz").is_file():
         source = source / "all-mias.tar.gz"
     with bars() as report:
-        result = run(settings, source, work, report)
+        result = run(settings, source, work, report, loading)
     typer.echo(format_table(result))
     if bundle:
         with bars() as report:
-            folder, rows = held_out_bundle(settings, source, bundle, report)
+            folder, rows = held_out_bundle(settings, source, bundle, report, loading)
         typer.echo(f"{folder}: a bundle that never saw these patients; score one of their regions with")
         for row in rows[:3]:
             box = row.region
@@ -209,6 +231,10 @@ def main() -> None:
     except MedprotoError as err:
         fail(str(err))
         sys.exit(2)
+
+
+def _cache(folder: Path | None, cache_bytes: int) -> CacheSettings | None:
+    return CacheSettings(folder=folder or default_folder(), cache_bytes=cache_bytes) if cache_bytes else None
 
 
 def _box(text: str | None) -> Box | None:

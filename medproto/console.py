@@ -26,6 +26,29 @@ class LedgerEntry(Protocol):
     def payload(self) -> Any: ...
 
 
+class Inputs(Protocol):
+    """What is needed of images that were read to say how it went."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]: ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
+
+    @property
+    def reused(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+
+def tell_inputs(data: Inputs) -> None:
+    """How many images were read, what was odd about it, and one list of all that were left out."""
+    lines = [f"{len(data)} images, {data.reused} of them from the cache; {len(data.left_out)} left out"]
+    lines += [*data.remarks, *(f"left out: {reason}" for reason in data.left_out)]
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+
+
 def fail(sentence: str) -> None:
     """One line on standard error."""
     Console(stderr=True, soft_wrap=True, highlight=False).print(sentence, markup=False)

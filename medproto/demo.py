@@ -20,8 +20,9 @@ from audit.room import Actor, BundleScorer, Room, open_room, verify_room
 from audit.trace import Trace, trace_entry
 from medproto import __version__
 from medproto.bundle import MANIFEST, Bundle, load_bundle
-from medproto.console import Outcome, bars, console, count_bar
+from medproto.console import Outcome, bars, console, count_bar, tell_inputs
 from medproto.data_cli import SPLITS
+from medproto.datasets.cache import CacheSettings
 from medproto.datasets.manifest import Manifest, read_manifest, write_manifest
 from medproto.datasets.phantom import Cohort, write_phantom
 from medproto.datasets.shortcut import image_statistics, pool_views, shortcut_auroc
@@ -31,7 +32,7 @@ from medproto.evaluation.run import Evaluation, evaluate
 from medproto.evaluation.words import table
 from medproto.ingest.exam import group_exams
 from medproto.predict import scorer
-from medproto.training.inputs import InputSet
+from medproto.training.inputs import InputSet, Loading
 from medproto.training.run import finish, fit, read_inputs
 from medproto.training.settings import TrainSettings, read_settings
 
@@ -48,6 +49,11 @@ class Places:
     def cohort(self) -> Path:
         """The synthetic cohort's manifest."""
         return self.root / "cohort" / "manifest.csv"
+
+    @property
+    def cache(self) -> Path:
+        """Images as the network sees them, so that training that was interrupted need not read them again."""
+        return self.root / "cache"
 
     @property
     def bundle(self) -> Path:
@@ -144,9 +150,11 @@ def _model(places: Places, settings: TrainSettings, manifest: Manifest) -> tuple
             return bundle, results
     _say("2", "Training a prototype network: descent, projection, convex last layer")
     with bars() as report:
-        data = read_inputs(settings, manifest, report, image_statistics)
+        loading = Loading(cache=CacheSettings(folder=places.cache), measure=image_statistics)
+        data = read_inputs(settings, manifest, report, loading)
         fitted = fit(settings, data.split("train"), report)
         finish(settings, (manifest, data), fitted, places.bundle)
+    tell_inputs(data)
     bundle = load_bundle(places.bundle)
     _say("3", "Evaluating on patients it never saw")
     held_out = evaluate(bundle, manifest, "test", data.split("test"))

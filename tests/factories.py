@@ -18,7 +18,7 @@ from medproto.ingest.mammogram import Identity, Mammogram, Side, digest_pixels
 from medproto.model.backbones import build_backbone
 from medproto.model.protopnet import ModelSettings, ProtoPNet
 from medproto.records import Box, Laterality
-from medproto.training.inputs import InputSet, Progress, SourceImage, load_inputs
+from medproto.training.inputs import InputSet, Loading, Progress, SourceImage, load_inputs
 from medproto.training.run import finish, fit
 from medproto.training.settings import LastLayerSettings, Stage, TrainSettings
 from medproto.transforms import Geometry, InputSettings
@@ -129,7 +129,7 @@ def write_weights(path: Path) -> Path:
 def read_cohort(manifest: Manifest) -> InputSet:
     """The cohort as inputs of the tiny network."""
     labels = [SETTINGS.class_of(row.label) for row in manifest.rows]
-    return load_inputs(manifest, labels, (SETTINGS.inputs, SETTINGS.ingest), workers=1)
+    return load_inputs(manifest, labels, (SETTINGS.inputs, SETTINGS.ingest), Loading(workers=1))
 
 
 def silent(_: str) -> Progress:

@@ -31,7 +31,7 @@ from medproto.evaluation.classification import (
     choose_operating_point,
     share_interval,
 )
-from medproto.training.inputs import InputSet
+from medproto.training.inputs import PLAINLY, InputSet, Loading
 from medproto.training.run import Fitted, Reporter, finish, fit, read_inputs
 from medproto.training.settings import TrainSettings
 from medproto.training.similarities import margins, similarities
@@ -91,7 +91,9 @@ class _FoldResult:
     distinct: int
 
 
-def crossval(settings: TrainSettings, source: Path, work: Path, report: Reporter) -> CrossValidation:
+def crossval(
+    settings: TrainSettings, source: Path, work: Path, report: Reporter, loading: Loading = PLAINLY
+) -> CrossValidation:
     """Import mini-MIAS, cut its regions, and cross-validate the network and its baselines on them.
 
     Args:
@@ -102,27 +104,29 @@ def crossval(settings: TrainSettings, source: Path, work: Path, report: Reporter
         InputError, TrainingError, ConfigError: one sentence on what is wrong.
     """
     began = time.monotonic()
-    result = cross_validate(settings, read_regions(settings, source, work, report), report)
+    result = cross_validate(settings, read_regions(settings, source, work, report, loading), report)
     return replace(result, seconds=time.monotonic() - began)
 
 
 def held_out_bundle(
-    settings: TrainSettings, source: Path, work: Path, report: Reporter
+    settings: TrainSettings, source: Path, work: Path, report: Reporter, loading: Loading = PLAINLY
 ) -> tuple[Path, tuple[ManifestRow, ...]]:
     """Train a bundle on all patients but those of the last fold; their regions are what it may be shown on.
 
     Returns:
         The bundle's folder, and the held-out rows of `work/held-out.csv`, with absolute paths.
     """
-    return train_held_out(settings, read_regions(settings, source, work, report), work, report)
+    return train_held_out(settings, read_regions(settings, source, work, report, loading), work, report)
 
 
-def read_regions(settings: TrainSettings, source: Path, work: Path, report: Reporter) -> Regions:
+def read_regions(
+    settings: TrainSettings, source: Path, work: Path, report: Reporter, loading: Loading = PLAINLY
+) -> Regions:
     """Regions of the films of an archive, read once as model inputs."""
     films = read_manifest(import_mini_mias(source, work / "films", report("importing films")))
     path = region_manifest(films, work / "regions.csv", settings.seed, report("placing regions"))
     manifest = read_manifest(path)
-    return Regions(manifest, read_inputs(settings, manifest, report))
+    return Regions(manifest, read_inputs(settings, manifest, report, loading))
 
 
 def cross_validate(settings: TrainSettings, regions: Regions, report: Reporter) -> CrossValidation:

@@ -14,7 +14,7 @@ from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
 from medproto.evaluation.classification import Interval, at_point, auroc_interval, share_interval
 from medproto.model.cells import breast_cells, centre_inside
-from medproto.training.inputs import InputSet, Progress, load_inputs
+from medproto.training.inputs import PLAINLY, InputSet, Loading, load_inputs
 from medproto.training.settings import TrainSettings
 from medproto.training.similarities import Similarities, margins, similarities
 
@@ -48,21 +48,19 @@ class Evaluation:
         return asdict(self)
 
 
-def load_split(bundle: Bundle, manifest: Manifest, split: str, progress: Progress | None = None) -> InputSet:
+def load_split(bundle: Bundle, manifest: Manifest, split: str, loading: Loading = PLAINLY) -> InputSet:
     """The images of one split as this bundle's inputs, labelled with its classes.
 
     Raises:
         TrainingError: the split is empty.
     """
-    rows = tuple(row for row in manifest.rows if row.split == split)
-    if not rows:
-        raise TrainingError(f"split: got no row in {split!r}, expected some in the manifest's split column")
     settings = TrainSettings.model_validate(bundle.manifest.training["settings"])
     # The bundle's JSON sorts the keys of `classes`: the order of the model decides, not that of the settings.
     order = [bundle.manifest.model.classes.index(name) for name in settings.classes]
-    labels = [order[settings.class_of(row.label)] for row in rows]
-    part = Manifest(manifest.path, rows, manifest.digest)
-    return load_inputs(part, labels, (bundle.manifest.inputs, bundle.manifest.ingest), progress=progress)
+    labels = [order[settings.class_of(row.label)] if row.split == split else None for row in manifest.rows]
+    if not any(row.split == split for row in manifest.rows):
+        raise TrainingError(f"split: got no row in {split!r}, expected some in the manifest's split column")
+    return load_inputs(manifest, labels, (bundle.manifest.inputs, bundle.manifest.ingest), loading)
 
 
 def evaluate(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> Evaluation:

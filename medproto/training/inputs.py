@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import queue
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from medproto.config import IngestSettings
+from medproto.datasets.cache import CacheSettings, open_cache
 from medproto.datasets.manifest import Manifest, ManifestRow
-from medproto.errors import InputError, TrainingError
+from medproto.errors import ConfigError, InputError, RefusedImage, TrainingError
 from medproto.ingest.reading import read_mammogram
+from medproto.ingest.sandbox import Reader, Sandbox
 from medproto.records import Box
-from medproto.transforms import Geometry, InputSettings, model_input, to_input_plane
+from medproto.training.input_cache import InputCache
+from medproto.training.rendering import Measure, View, render
+from medproto.transforms import Geometry, InputSettings
 
 #: Called with (done, total); progress bars are drawn by whoever owns the terminal.
 Progress = Callable[[int, int], None]
-#: From original pixels in [0, 1] to numbers; a module-level function, for it travels to other processes.
-Measure = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+#: So many files at least make it worth starting processes to read them.
+_WORTH_PROCESSES = 8
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class SourceImage:
     geometry: Geometry
     synthetic: bool
     crop: Box
-    #: What `measure` gave for the whole original image, where `load_inputs` was asked to measure.
+    #: What `measure` gave for the whole original image, where `Loading` asks to measure.
     measured: tuple[float, ...] = ()
 
 
@@ -52,7 +59,12 @@ class InputSet:
     labels: Tensor
     bags: Tensor
     sources: tuple[SourceImage, ...]
+    #: Rows that are not here, and why; a row has the number that a spreadsheet shows.
     left_out: tuple[str, ...]
+    #: What went wrong without costing an image, a sentence each.
+    remarks: tuple[str, ...] = ()
+    #: How many images came from the cache.
+    reused: int = 0
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -61,14 +73,14 @@ class InputSet:
         """The images at those places, bags renumbered from 0."""
         index = torch.as_tensor(list(chosen), dtype=torch.long)
         _, bags = torch.unique(self.bags[index], return_inverse=True)
-        return InputSet(
-            self.images[index],
-            self.breast[index],
-            self.lesion[index],
-            self.labels[index],
-            bags,
-            tuple(self.sources[i] for i in index.tolist()),
-            self.left_out,
+        return replace(
+            self,
+            images=self.images[index],
+            breast=self.breast[index],
+            lesion=self.lesion[index],
+            labels=self.labels[index],
+            bags=bags,
+            sources=tuple(self.sources[i] for i in index.tolist()),
         )
 
     def split(self, name: str) -> InputSet:
@@ -98,93 +110,179 @@ class InputSet:
 
 
 @dataclass(frozen=True)
-class _Job:
-    manifest: Manifest
-    row: ManifestRow
-    inputs: InputSettings
-    ingest: IngestSettings
-    measure: Measure | None
+class Loading:
+    """How rows are read.
+
+    Args:
+        workers: files read at once; with two or more each is read in a process of its own, which loads no torch.
+        cache: where finished inputs are kept; None reads every file.
+        progress: called with rows done and all rows.
+        measure: computed on the whole original pixels in passing, kept in `SourceImage.measured`.
+    """
+
+    workers: int = 2
+    cache: CacheSettings | None = None
+    progress: Progress | None = None
+    measure: Measure | None = None
+
+
+#: Two processes, no cache, silent.
+PLAINLY = Loading()
 
 
 @dataclass(frozen=True)
-class _Read:
-    image: NDArray[np.float32]
-    breast: NDArray[np.uint8]
-    lesion: NDArray[np.uint8]
-    source: SourceImage
+class _Job:
+    """What rendering a row takes beside the row."""
+
+    manifest: Manifest
+    settings: tuple[InputSettings, IngestSettings]
+    measure: Measure | None
+    cache: InputCache | None
+
+
+#: Place of a row among those wanted, what was made of it or why nothing was, and whether it came from the cache.
+_Outcome = tuple[int, View | str, bool]
 
 
 def load_inputs(
     manifest: Manifest,
-    labels: Sequence[int],
+    labels: Sequence[int | None],
     settings: tuple[InputSettings, IngestSettings],
-    workers: int = 2,
-    progress: Progress | None = None,
-    measure: Measure | None = None,
+    loading: Loading = PLAINLY,
 ) -> InputSet:
-    """Read every row of a manifest; rows that cannot be read or are refused are left out and named.
+    """Read the rows of a manifest; rows that cannot be read or are refused are left out and named.
+
+    The images are the same with and without a cache, and whatever the number of workers. With a cache, a run that was
+    killed goes on where it ended.
 
     Args:
-        labels: class index of each row.
-        measure: computed on the whole original pixels in passing, kept in `SourceImage.measured`.
+        labels: class index of each row; a row without one is not wanted.
+
+    Raises:
+        TrainingError: none of the wanted rows can be used.
+        ConfigError: the input's size cannot be.
     """
-    jobs = [_Job(manifest, row, *settings, measure) for row in manifest.rows]
-    results: list[_Read | str] = []
-    for result in _map(jobs, workers):
-        results.append(result)
-        if progress:
-            progress(len(results), len(jobs))
-    read = [(i, result) for i, result in enumerate(results) if isinstance(result, _Read)]
-    if not read:
-        raise TrainingError(f"manifest: got {len(jobs)} rows of which none could be read, expected mammograms")
-    _, bags = np.unique([r.source.row.exam for _, r in read], return_inverse=True)
+    wanted = [i for i, label in enumerate(labels) if label is not None]
+    rows = [manifest.rows[i] for i in wanted]
+    planes = _Planes.empty(len(rows), settings[0])
+    sources: list[SourceImage | str] = [""] * len(rows)
+    reused = 0
+    with ExitStack() as stack:
+        kept = stack.enter_context(open_cache(loading.cache)) if loading.cache else None
+        cache = InputCache(kept, manifest, settings, loading.measure) if kept else None
+        job = _Job(manifest, settings, loading.measure, cache)
+        for done, (place, made, known) in enumerate(_outcomes(job, rows, loading.workers), start=1):
+            sources[place] = planes.fill(place, made, rows[place]) if isinstance(made, View) else made
+            reused += known and isinstance(made, View)
+            if loading.progress:
+                loading.progress(done, len(rows))
+        remarks = kept.remarks() if kept else ()
+    here = [i for i, source in enumerate(sources) if isinstance(source, SourceImage)]
+    if not here:
+        first = f"; row {wanted[0] + 2}: {sources[0]}" if rows else ""
+        raise TrainingError(f"manifest: got {len(rows)} rows of which none could be read, expected mammograms{first}")
+    _, bags = np.unique([rows[i].exam for i in here], return_inverse=True)
     return InputSet(
-        torch.from_numpy(np.stack([r.image for _, r in read])),
-        torch.from_numpy(np.stack([r.breast for _, r in read])),
-        torch.from_numpy(np.stack([r.lesion for _, r in read])),
-        torch.tensor([labels[i] for i, _ in read]),
-        torch.from_numpy(bags),
-        tuple(r.source for _, r in read),
-        tuple(f"row {i + 1}: {result}" for i, result in enumerate(results) if isinstance(result, str)),
+        *planes.only(here),
+        labels=torch.tensor([labels[wanted[i]] for i in here]),
+        bags=torch.from_numpy(bags),
+        sources=tuple(source for source in sources if isinstance(source, SourceImage)),
+        # The header is row 1.
+        left_out=tuple(f"row {wanted[i] + 2}: {source}" for i, source in enumerate(sources) if isinstance(source, str)),
+        remarks=remarks,
+        reused=reused,
     )
 
 
-def _map(jobs: list[_Job], workers: int) -> Iterator[_Read | str]:
-    if workers < 2 or len(jobs) < 8:
-        yield from map(_read, jobs)
+@dataclass(frozen=True)
+class _Planes:
+    """Room for the images of all wanted rows, so that none is copied twice."""
+
+    images: Tensor
+    breast: Tensor
+    lesion: Tensor
+
+    @classmethod
+    def empty(cls, count: int, settings: InputSettings) -> _Planes:
+        size = (settings.rows, settings.columns)
+        masks = (torch.empty(count, *size, dtype=torch.uint8) for _ in range(2))
+        return cls(torch.empty(count, 1, *size), *masks)
+
+    def fill(self, place: int, view: View, row: ManifestRow) -> SourceImage:
+        self.images[place].numpy()[...] = view.image
+        self.breast[place].numpy()[...] = view.breast
+        self.lesion[place].numpy()[...] = view.lesion
+        return SourceImage(row, view.pixels_sha256, view.geometry, view.synthetic, view.crop, view.measured)
+
+    def only(self, places: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """The filled places, which ascend, moved together."""
+        planes = (self.images, self.breast, self.lesion)
+        for new, old in enumerate(places):
+            for plane in planes if new != old else ():
+                plane[new] = plane[old]
+        images, breast, lesion = (plane[: len(places)] for plane in planes)
+        return images, breast, lesion
+
+
+def _outcomes(job: _Job, rows: Sequence[ManifestRow], workers: int) -> Iterator[_Outcome]:
+    """What becomes of each row, those first that need no reading; in no order beyond that."""
+    groups: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        known = job.cache.find(row) if job.cache else None
+        if known is None:
+            groups.setdefault(row.path, []).append(place)
+        else:
+            yield place, known, True
+    files = [[(place, rows[place]) for place in places] for places in groups.values()]
+    if workers < 2 or len(files) < _WORTH_PROCESSES:
+        reader = partial(read_mammogram, settings=job.settings[1])
+        for file in files:
+            yield from _read(job, reader, file)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_one_thread) as pool:
-        yield from pool.map(_read, jobs, chunksize=4)
+    with ExitStack() as stack:
+        free = queue.SimpleQueue[Sandbox]()
+        for _ in range(workers):
+            free.put(stack.enter_context(Sandbox(job.settings[1])))
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        for outcomes in pool.map(partial(_read_apart, job, free), files):
+            yield from outcomes
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _read(job: _Job) -> _Read | str:
+def _read_apart(job: _Job, free: queue.SimpleQueue[Sandbox], file: list[tuple[int, ManifestRow]]) -> list[_Outcome]:
+    """Read a file in the next free process; what follows reading is done in this thread."""
+    sandbox = free.get()
     try:
-        mammogram = read_mammogram(job.manifest.file(job.row), job.ingest)
-        view = model_input(mammogram, job.inputs, job.row.region)
+        return _read(job, sandbox.read, file)
+    finally:
+        free.put(sandbox)
+
+
+def _read(job: _Job, reader: Reader, file: list[tuple[int, ManifestRow]]) -> list[_Outcome]:
+    """Read one file for all rows that it holds, and keep what was made."""
+    path = job.manifest.file(file[0][1])
+    before = _state(path)
+    try:
+        mammogram = reader(path)
     except InputError as err:
-        return str(err)
-    lesion = to_input_plane(_lesion_mask(job, mammogram.pixels.shape), view)
-    measured = tuple(job.measure(mammogram.pixels).tolist()) if job.measure else ()
-    source = SourceImage(job.row, mammogram.pixels_sha256, view.geometry, mammogram.synthetic, view.crop, measured)
-    return _Read(
-        view.image.numpy(),
-        view.breast.numpy().astype(np.uint8),
-        (lesion.numpy() > 0.25).astype(np.uint8),
-        source,
-    )
+        if job.cache and before and isinstance(err, RefusedImage):
+            job.cache.keep_refusal(path, before, str(err))
+        return [(place, str(err), False) for place, _ in file]
+    made, refused = list[tuple[int, ManifestRow, View]](), list[_Outcome]()
+    for place, row in file:
+        try:
+            made.append((place, row, render(mammogram, (job.manifest, row), job.settings[0], job.measure)))
+        except ConfigError:  # no row's fault
+            raise
+        except InputError as err:
+            refused.append((place, str(err), False))
+    if job.cache and before and made:
+        job.cache.keep(before, mammogram, [(row, view) for _, row, view in made])
+    return [*((place, view, False) for place, _, view in made), *refused]
 
 
-def _lesion_mask(job: _Job, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The annotated lesion on the original pixels: the mask where there is one, else the boxes."""
-    if job.row.mask:
-        with Image.open(job.manifest.path.parent / job.row.mask) as picture:
-            mask: NDArray[np.bool_] = np.asarray(picture) > 0
-        return mask
-    mask = np.zeros(shape, dtype=bool)
-    for box in job.row.boxes:
-        mask[max(int(box.top), 0) : int(box.bottom), max(int(box.left), 0) : int(box.right)] = True
-    return mask
+def _state(path: Path) -> os.stat_result | None:
+    """The file's state before it is read; None where it cannot be seen, as reading it will say."""
+    try:
+        return path.stat()
+    except OSError:
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from medproto.likeness import fit_likeness
 from medproto.model.protopnet import ProtoPNet, build_model
 from medproto.predict import software
 from medproto.training.descent import descend
-from medproto.training.inputs import InputSet, Measure, Progress, load_inputs
+from medproto.training.inputs import PLAINLY, InputSet, Loading, Progress, load_inputs
 from medproto.training.last_layer import Problem, Solution, choose
 from medproto.training.projection import Projection, project
 from medproto.training.settings import TrainSettings
@@ -41,24 +41,20 @@ class Fitted:
     protocol: dict[str, object]
 
 
-def train(settings: TrainSettings, manifest: Manifest, target: Path, report: Reporter) -> str:
+def train(settings: TrainSettings, source: tuple[Manifest, InputSet], target: Path, report: Reporter) -> str:
     """Train on a manifest's train split, make every choice on its val split, write the bundle; returns the bundle's id.
 
     Raises:
         TrainingError, ConfigError, ManifestError: one sentence on what is wrong; no bundle is left behind.
     """
-    data = read_inputs(settings, manifest, report)
-    return finish(settings, (manifest, data), fit(settings, data.split("train"), report), target)
+    return finish(settings, source, fit(settings, source[1].split("train"), report), target)
 
 
-def read_inputs(
-    settings: TrainSettings, manifest: Manifest, report: Reporter, measure: Measure | None = None
-) -> InputSet:
-    """The manifest's images as model inputs, labelled with the run's classes; `measure` as in `load_inputs`."""
+def read_inputs(settings: TrainSettings, manifest: Manifest, report: Reporter, loading: Loading = PLAINLY) -> InputSet:
+    """The manifest's images as model inputs, labelled with the run's classes."""
     labels = [settings.class_of(row.label) for row in manifest.rows]
-    return load_inputs(
-        manifest, labels, (settings.inputs, settings.ingest), progress=report("reading images"), measure=measure
-    )
+    loading = replace(loading, progress=report("reading images"))
+    return load_inputs(manifest, labels, (settings.inputs, settings.ingest), loading)
 
 
 def fit(settings: TrainSettings, data: InputSet, report: Reporter) -> Fitted:

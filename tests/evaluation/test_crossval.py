@@ -26,7 +26,7 @@ from medproto.evaluation.crossval import (
     split_fold,
     train_held_out,
 )
-from medproto.training.inputs import Progress, load_inputs
+from medproto.training.inputs import Loading, Progress, load_inputs
 from medproto.training.settings import TrainSettings
 
 PATIENTS = 10
@@ -80,7 +80,7 @@ def regions(tmp_path_factory: pytest.TempPathFactory, settings: TrainSettings) -
     films = read_manifest(import_mini_mias(source, work / "films"))
     manifest = read_manifest(region_manifest(films, work / "regions.csv", seed=0))
     labels = [settings.class_of(row.label) for row in manifest.rows]
-    return Regions(manifest, load_inputs(manifest, labels, (settings.inputs, settings.ingest), workers=1))
+    return Regions(manifest, load_inputs(manifest, labels, (settings.inputs, settings.ingest), Loading(workers=1)))
 
 
 @pytest.fixture(scope="module")

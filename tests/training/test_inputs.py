@@ -17,7 +17,7 @@ from medproto.explain import cell_box
 from medproto.ingest.reading import read_mammogram
 from medproto.model.protopnet import ProtoPNet
 from medproto.records import Box
-from medproto.training.inputs import InputSet, load_inputs
+from medproto.training.inputs import InputSet, Loading, load_inputs
 from medproto.training.projection import Projected, Projection, project
 from medproto.training.sources import cut_prototypes
 from tests.factories import COLUMNS, ROWS, SETTINGS, read_cohort, tiny_model, train_tiny
@@ -39,7 +39,7 @@ def read(manifest: Manifest, rows: list[ManifestRow], workers: int = 1) -> Input
     """Some rows as inputs."""
     labels = [SETTINGS.class_of(row.label) for row in rows]
     part = Manifest(manifest.path, tuple(rows), manifest.digest)
-    return load_inputs(part, labels, (SETTINGS.inputs, SETTINGS.ingest), workers)
+    return load_inputs(part, labels, (SETTINGS.inputs, SETTINGS.ingest), Loading(workers))
 
 
 def test_every_row_becomes_one_image_with_its_breast_and_exam(manifest: Manifest, data: InputSet) -> None:
@@ -84,7 +84,7 @@ def test_rows_that_cannot_be_read_are_left_out_and_named(manifest: Manifest) -> 
     rows[2] = rows[2].model_copy(update={"region": Box(top=900, left=0, bottom=950, right=50)})
     got = read(manifest, rows)
     assert len(got) == 1
-    assert [reason.split(":")[0] for reason in got.left_out] == ["row 2", "row 3"]
+    assert [reason.split(":")[0] for reason in got.left_out] == ["row 3", "row 4"]
     assert "expected a part of the image of 192 x 160 pixels" in got.left_out[1]
     with pytest.raises(TrainingError, match="manifest: got 2 rows of which none could be read, expected mammograms"):
         read(manifest, rows[1:])
