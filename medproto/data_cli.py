@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from medproto import index_cli, manifest_cli
 from medproto.console import bars
 from medproto.datasets.manifest import Split
 
-app = typer.Typer(no_args_is_help=True, help="Cohorts and manifests: make, import, index.")
-import_app = typer.Typer(no_args_is_help=True, help="Published archives to DICOM and a manifest.")
-app.add_typer(import_app, name="import")
+app = typer.Typer(no_args_is_help=True, help="Cohorts and manifests: make, index, check, split.")
+app.command()(index_cli.index)
+app.command()(manifest_cli.check)
+app.command()(manifest_cli.split)
 
 #: Shares of patients per split.
 SPLITS: dict[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -38,19 +40,6 @@ def phantom(
     typer.echo(f"{path}: {patients} SYNTHETIC patients")
 
 
-@import_app.command("mini-mias")
-def mini_mias(
-    source: Annotated[Path, typer.Argument(help="all-mias.tar.gz, or its unpacked folder.")],
-    out: Annotated[Path, typer.Argument(help="New directory.")],
-) -> None:
-    """Write the mini-MIAS films as DICOM mammograms, with their manifest."""
-    from medproto.datasets.mini_mias import import_mini_mias
-
-    with bars() as report:
-        path = import_mini_mias(source, out, report("writing films"))
-    typer.echo(f"{path}")
-
-
 @app.command()
 def regions(
     manifest: Annotated[Path, typer.Argument(help="Manifest of the mini-MIAS films.")],
@@ -62,15 +51,3 @@ def regions(
     from medproto.datasets.regions import region_manifest
 
     typer.echo(f"{region_manifest(read_manifest(manifest), out, seed)}")
-
-
-@app.command()
-def index(
-    source: Annotated[Path, typer.Argument(help="Folder of DICOM files.")],
-    out: Annotated[Path, typer.Option(help="The manifest to write.")],
-    labels: Annotated[Path | None, typer.Option(help="CSV with columns file,label.")] = None,
-) -> None:
-    """Index a folder of DICOM mammograms; what cannot be read is listed beside the manifest."""
-    from medproto.datasets.folder import index_folder
-
-    typer.echo(f"{index_folder(source, labels, out)}")

@@ -63,6 +63,7 @@ def list_cmmd(root: Path, tables_only: bool, progress: Progress = unwatched) -> 
     named = sum(_count(row) for row in breasts.values())
     if tables_only:
         rows = [row for breast, table in breasts.items() for row in _planned(breast, table)]
+        progress(named, named)
         remarks = _index_remarks(index, breasts)
         return Listing(tuple(sorted(rows, key=lambda row: row.path)), max(0, named - len(images)), tuple(remarks))
     tally = Tally()

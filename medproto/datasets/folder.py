@@ -1,168 +1,272 @@
-"""A plain folder of DICOM files as a manifest, with pseudonyms in place of the header's identifiers.
+"""A plain folder of DICOM files as manifest rows: pseudonyms in place of identifiers, in the rows and in file names.
 
-Beside `NAME.csv` stand `NAME.key`, the random key of the pseudonyms (readable by its owner alone), and
-`NAME.left-out.csv`, every file that is not in the manifest with the reason. Paths are those of the source: where file
-names hold a patient's name, keep the manifest where the files are kept.
+Beside `NAME.csv` stand
+
+- `NAME.files/`: the images under pseudonymous names, as hard links to the files of the folder, or as copies where the
+  file system does not link (another disk, another owner): a file's own name may be a patient's;
+- `NAME.key`: the random key of the pseudonyms, readable by its owner alone. Whoever has it and the folder can tell who
+  is who: keep it away from the manifest, and where the pseudonyms shall be final, delete it;
+- `NAME.left-out.csv`: every file that is not in the manifest, with the reason;
+- `NAME.journal`: only while the folder is being read; an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import hmac
-import io
 import os
 import secrets
-from collections.abc import Callable, Sequence
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
-from medproto.datasets.manifest import ManifestRow, write_manifest
+from medproto.config import IngestSettings
+from medproto.datasets.archive import Listing
+from medproto.datasets.folder_journal import Entry, Journal, LeftOut, write_left_out
+from medproto.datasets.folder_table import described, read_labels
+from medproto.datasets.manifest import ManifestRow
+from medproto.datasets.tables import TableRow
+from medproto.datasets.tree import Progress, facts, list_files, read_header, unwatched
 from medproto.errors import InputError, RefusedImage, UnreadableImage
-from medproto.ingest.reading import read_mammogram
+from medproto.ingest.exam import patient_and_study
+from medproto.ingest.mammogram import Mammogram
+from medproto.ingest.reading import DEFAULTS
+from medproto.ingest.sandbox import Reader, Sandbox
 
 #: Label of an image that no table names.
 UNLABELLED = "unknown"
 SOURCE = "folder"
-_KEY_BYTES = 32
-
-Progress = Callable[[int, int], None]
+KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A file that is not in the manifest.
-
-    Args:
-        number: its place among the files of the folder, from 1; empty for a file that the table names and is absent.
-        sha256: digest of its bytes.
-        codes: reason codes.
-        sentence: the reason, without the file's name.
-    """
-
-    number: str
-    sha256: str
-    codes: str
-    sentence: str
-
-
-def index_folder(source: Path, labels_csv: Path | None, out: Path, progress: Progress | None = None) -> Path:
-    """Write the manifest of a folder and return its path; again, with the key still there, gives the same bytes.
-
-    Every file of the folder and its subfolders ends in the manifest or in the list of those left out.
+class FolderOrder:
+    """What to index.
 
     Args:
         source: folder of DICOM files.
-        labels_csv: table with columns file (relative to the folder) and label; None labels every image `unknown`.
-        out: the manifest, or a folder for it.
+        target: the manifest to be, a `.csv`; what is written beside it takes its name.
+        labels: table with columns file (relative to the folder) and label, and perhaps more; None labels every image
+            `unknown`.
+        workers: files read at a time, each in a process of its own.
+        settings: how files become mammograms.
+    """
+
+    source: Path
+    target: Path
+    labels: Path | None = None
+    workers: int = 1
+    settings: IngestSettings = DEFAULTS
+
+    def beside(self, suffix: str) -> Path:
+        """A file or folder beside the manifest."""
+        return self.target.with_suffix(suffix)
+
+    @property
+    def own(self) -> set[Path]:
+        """Files that are not the folder's, even where they lie in it."""
+        mine = {self.target, *(self.beside(suffix) for suffix in (".key", ".left-out.csv", ".journal"))}
+        return {path.resolve() for path in mine | ({self.labels} if self.labels else set())}
+
+
+def list_folder(order: FolderOrder, progress: Progress = unwatched) -> Listing:
+    """The mammograms of a folder, paths relative to the manifest's folder; with the key still there, the same rows.
+
+    Every file of the folder and its subfolders ends in the rows or in the list of those left out. Files are read in
+    worker processes with limits: a file that breaks a decoder or takes too long is left out with its reason.
+
+    Args:
+        order: what to index.
         progress: called with files read and all files.
 
     Raises:
-        InputError: the folder is empty, no file of it is usable, or the table is not of that form.
+        InputError: the folder is empty, no file of it is usable, or the table is not of its form.
     """
-    target = out if out.suffix == ".csv" else out / "manifest.csv"
-    own = {target, target.with_suffix(".key"), target.with_suffix(".left-out.csv")}
-    own = {path.resolve() for path in own | ({labels_csv} if labels_csv else set())}
-    files = sorted(path for path in source.rglob("*") if path.is_file() and path.resolve() not in own)
-    if not files:
-        raise InputError("folder: got no file, expected DICOM files")
-    labels = {} if labels_csv is None else read_labels(labels_csv)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    key = _key(target.with_suffix(".key"))
-    rows: list[ManifestRow] = []
-    left_out: list[LeftOut] = []
-    for number, file in enumerate(files, start=1):
-        name = file.relative_to(source).as_posix()
-        result = _read(file, number, labels.pop(name, UNLABELLED), key)
-        if isinstance(result, LeftOut):
-            left_out.append(result)
-        else:
-            path = Path(os.path.relpath(file.resolve(), target.parent.resolve())).as_posix()
-            rows.append(result.model_copy(update={"path": path}))
-        if progress is not None:
-            progress(number, len(files))
-    left_out += [LeftOut("", "", "ABSENT", "Named by the table of labels, not in the folder.")] * len(labels)
-    _write_left_out(target.with_suffix(".left-out.csv"), left_out)
+    labels = {} if order.labels is None else read_labels(order.labels)
+    files = _files(order)
+    order.target.parent.mkdir(parents=True, exist_ok=True)
+    key = _key(order.beside(".key"))
+    with Journal(order.beside(".journal")) as journal:
+        entries = list(_entries(order, files, key, journal, progress))
+        rows, left_out = _sorted_out(files, entries, labels, key)
+        absent = labels.keys() - set(files)
+        left_out += [LeftOut(codes="ABSENT", sentence="Named by the table of labels, not in the folder.")] * len(absent)
+        write_left_out(order.beside(".left-out.csv"), left_out)
+        journal.done()
     if not rows:
         raise InputError(f"folder: none of {len(files)} files is a usable mammogram; the reasons are listed beside")
-    return write_manifest(target, rows)
+    return Listing(tuple(rows), len(absent), tuple(_remarks(left_out, order)))
 
 
-def read_labels(path: Path) -> dict[str, str]:
-    """Label by file of a table with columns file and label.
+def _files(order: FolderOrder) -> list[str]:
+    copies = f"{os.path.relpath(order.beside('.files').resolve(), order.source.resolve())}/".replace(os.sep, "/")
+    files = [file for file in list_files(order.source) if not file.startswith(copies)]
+    files = [file for file in files if (order.source / file).resolve() not in order.own]
+    if not files:
+        raise InputError("folder: got no file, expected DICOM files")
+    return files
 
-    Raises:
-        InputError: names the row and column that is wrong, never the file.
-    """
+
+def _entries(
+    order: FolderOrder, files: Sequence[str], key: bytes, journal: Journal, progress: Progress
+) -> Iterator[Entry]:
+    """What became of each file, in the order of the files."""
+    with ExitStack() as stack:
+        idle: SimpleQueue[Reader] = SimpleQueue()
+        for _ in range(order.workers):
+            idle.put(stack.enter_context(Sandbox(order.settings)).read)
+
+        def entry(file: str) -> Entry:
+            path = order.source / file
+            mark = _digest_of(key, order.settings.model_dump_json(), file, *_state(path))
+            known = journal.get(mark)
+            if known is not None and (known.row is None or (order.target.parent / known.row.path).is_file()):
+                return known
+            read = idle.get()
+            try:
+                return journal.add(_read(path, read, order, key).model_copy(update={"mark": mark}))
+            finally:
+                idle.put(read)
+
+        with ThreadPoolExecutor(order.workers) as pool:
+            for done, found in enumerate(pool.map(entry, files), start=1):
+                progress(done, len(files))
+                yield found
+
+
+def _read(path: Path, read: Reader, order: FolderOrder, key: bytes) -> Entry:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as err:
-        raise InputError("labels: cannot read the table, expected a CSV with columns file and label") from err
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if reader.fieldnames is None or not {"file", "label"} <= set(reader.fieldnames):
-        raise InputError(f"labels: row 1: got columns {reader.fieldnames or 'none'}, expected file and label")
-    labels: dict[str, str] = {}
-    for number, row in enumerate(reader, start=2):
-        file, label = row["file"], row["label"]
-        if not file or not label:
-            column = "label" if file else "file"
-            raise InputError(f"labels: row {number}, column '{column}': got nothing, expected a text")
-        if labels.setdefault(file, label) != label:
-            raise InputError(
-                f"labels: row {number}, column 'label': got '{label}', expected '{labels[file]}' as before"
-            )
-    return labels
-
-
-def _read(file: Path, number: int, label: str, key: bytes) -> ManifestRow | LeftOut:
-    try:
-        mammogram = read_mammogram(file)
+        mammogram = read(path)
     except UnreadableImage as err:
-        return LeftOut(str(number), _digest(file), err.code, str(err))
+        sha256 = _sha256(path)
+        return Entry(mark="", sha256=sha256, left_out=LeftOut(sha256=sha256, codes=err.code, sentence=str(err)))
     except RefusedImage as err:
+        sha256 = _sha256(path)
         codes = "+".join(finding.code for finding in err.findings if finding.severity == "refuse")
-        return LeftOut(str(number), _digest(file), codes, str(err))
-    identity = mammogram.identity
-    # Without a patient id all files would become one patient; the study is the nearest that is left.
-    patient = identity.patient_id or identity.study_uid or mammogram.file_sha256
+        return Entry(mark="", sha256=sha256, left_out=LeftOut(sha256=sha256, codes=codes, sentence=str(err)))
+    row = _row(mammogram, path, key)
+    place = order.beside(".files") / f"{row.image}.dcm"
+    _link(path, place)
+    relative = place.relative_to(order.target.parent).as_posix()
+    return Entry(mark="", sha256=mammogram.file_sha256, row=row.model_copy(update={"path": relative}))
+
+
+def _row(mammogram: Mammogram, path: Path, key: bytes) -> ManifestRow:
+    """The row as far as the file tells; its path is set where the image is put."""
+    patient, study = patient_and_study(mammogram.identity)
+    # Without a patient id all files would become one patient; the file itself is what is left.
+    patient, study = patient or mammogram.file_sha256, study or mammogram.file_sha256
+    said = facts(read_header(path))
     return ManifestRow(
-        path=file.name,
+        path=".",
         patient=_pseudonym(key, "patient", patient),
-        exam=_pseudonym(key, "exam", patient, identity.study_uid),
-        image=_pseudonym(key, "image", patient, identity.sop_uid or mammogram.file_sha256),
+        exam=_pseudonym(key, "exam", _pseudonym(key, "patient", patient), study),
+        image=_pseudonym(key, "image", mammogram.identity.sop_uid, mammogram.file_sha256),
         side=mammogram.laterality,
         view=mammogram.view,
-        label=label,
+        label=UNLABELLED,
+        vendor=said.vendor,
+        age_years=said.age_years,
         source=SOURCE,
     )
 
 
+def _sorted_out(
+    files: Sequence[str], entries: Sequence[Entry], labels: Mapping[str, TableRow], key: bytes
+) -> tuple[list[ManifestRow], list[LeftOut]]:
+    """Rows with what the table says of them, and what is left out; of equal files the first is kept."""
+    rows: list[ManifestRow] = []
+    left_out: list[LeftOut] = []
+    first: dict[str, int] = {}
+    for number, (file, entry) in enumerate(zip(files, entries, strict=True), start=1):
+        if entry.left_out is not None:
+            left_out.append(entry.left_out.model_copy(update={"number": number}))
+        elif entry.row is not None and first.setdefault(entry.sha256, number) != number:
+            sentence = f"The bytes of file {first[entry.sha256]} again."
+            left_out.append(LeftOut(number=number, sha256=entry.sha256, codes="SAME_FILE", sentence=sentence))
+        elif entry.row is not None:
+            rows.append(entry.row if file not in labels else _labelled(entry.row, labels[file], key))
+    return rows, left_out
+
+
+def _labelled(row: ManifestRow, said: TableRow, key: bytes) -> ManifestRow:
+    """The row as the table completes or corrects it, its patient and exam under pseudonyms."""
+    changes: dict[str, object] = {}
+    if said.get("patient"):
+        changes["patient"] = _pseudonym(key, "patient", said.get("patient"))
+        # the header's exam may be shared with images that the table gives to another patient
+        changes["exam"] = _pseudonym(key, "exam", str(changes["patient"]), row.exam)
+    if said.get("exam"):
+        changes["exam"] = _pseudonym(key, "exam", str(changes.get("patient", row.patient)), said.get("exam"))
+    return described(row.model_copy(update=changes), said)
+
+
+def _remarks(left_out: Sequence[LeftOut], order: FolderOrder) -> list[str]:
+    codes = Counter(one.codes for one in left_out if one.number is not None)
+    if not codes:
+        return []
+    told = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()))
+    return [f"{codes.total()} files are left out ({told}): see {order.beside('.left-out.csv').name}."]
+
+
+def _link(path: Path, place: Path) -> None:
+    """The file under another name, linked where the file system can, else copied."""
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    if place.exists() and place.samefile(path):
+        return
+    partial = place.with_suffix(f".{secrets.token_hex(4)}")
+    try:
+        try:
+            os.link(path.resolve(), partial)
+        except OSError:
+            # another file system, or a file of another owner
+            shutil.copyfile(path, partial)
+        partial.replace(place)
+    except OSError as err:
+        raise InputError(
+            f"folder: cannot write beside the manifest ({err.strerror}), expected a place for it"
+        ) from None
+
+
 def _pseudonym(key: bytes, kind: str, *values: str) -> str:
-    message = "\0".join((kind, *values)).encode()
-    return f"{kind}-{hmac.new(key, message, hashlib.sha256).hexdigest()[:16]}"
+    return f"{kind}-{_digest_of(key, kind, *values)[:16]}"
+
+
+def _digest_of(key: bytes, *values: str) -> str:
+    return hmac.new(key, "\0".join(values).encode(), hashlib.sha256).hexdigest()
 
 
 def _key(path: Path) -> bytes:
     """The key, made where there is none."""
     if path.exists():
         key = path.read_bytes()
-        if len(key) != _KEY_BYTES:
-            raise InputError(f"key: got {len(key)} bytes in '{path.name}', expected {_KEY_BYTES}")
+        if len(key) != KEY_BYTES:
+            raise InputError(f"key: got {len(key)} bytes in '{path.name}', expected {KEY_BYTES}")
         return key
-    key = secrets.token_bytes(_KEY_BYTES)
+    key = secrets.token_bytes(KEY_BYTES)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
         handle.write(key)
     return key
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _state(path: Path) -> tuple[str, ...]:
+    """Size and time of change; empty where the file cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return str(found.st_size), str(found.st_mtime_ns)
 
 
-def _write_left_out(path: Path, left_out: Sequence[LeftOut]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["number", "sha256", "codes", "sentence"])
-    writer.writerows([one.number, one.sha256, one.codes, one.sentence] for one in left_out)
-    path.write_bytes(buffer.getvalue().encode())
+def _sha256(path: Path) -> str:
+    """Digest of a file's bytes; empty where it cannot be opened."""
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -12,7 +12,7 @@ import io
 import re
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from medproto.datasets.archive import Listing
 from medproto.datasets.dicom_file import derived_uid, new_mammogram, save_mammogram, set_pixels, set_view
 from medproto.datasets.manifest import ManifestRow, write_manifest
 from medproto.datasets.splits import severity
+from medproto.datasets.tree import Progress, unwatched
 from medproto.errors import InputError
 from medproto.records import Box
 
@@ -30,6 +32,7 @@ SOURCE = "mini-MIAS"
 LICENCE = "research only, mini-MIAS licence; cite J Suckling et al 1994"
 SIZE_PX = 1024
 SPACING_MM = 0.2
+REMARKS = ("Sides are unknown: the archive's own statements on them contradict one another.",)
 _LABELS = {"B": "benign", "M": "malignant"}
 _FILM = re.compile(r"mdb(\d{3})\.pgm")
 _NOTHING = re.compile(r"(?!)")
@@ -37,8 +40,6 @@ _ROW = re.compile(
     r"mdb(?P<film>\d{3})\s+(?P<density>[FGD])\s+(?P<finding>[A-Z]{4})(?:\s+(?P<severity>[BM]))?"
     r"(?:\s+(?P<x>\d+)\s+(?P<y>\d+)\s+(?P<radius>\d+))?"
 )
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -60,33 +61,50 @@ class Abnormality:
     box: Box | None
 
 
-def import_mini_mias(source: Path, out: Path, progress: Progress | None = None) -> Path:
-    """Write the films as DICOM and return the path of their manifest; again gives the same bytes.
+def import_mini_mias(source: Path, out: Path, progress: Progress = unwatched) -> Path:
+    """Write the films as DICOM and return the path of their manifest, without splits; again gives the same bytes.
 
     Args:
-        source: the published `all-mias.tar.gz`, or the folder it unpacks to; films may be missing.
+        source: as for `list_mini_mias`.
+        out: folder of the films and of `manifest.csv`, made where it does not exist.
+        progress: called with films done and all films.
+    """
+    return write_manifest(out / "manifest.csv", list_mini_mias(source, out, False, progress).rows)
+
+
+def list_mini_mias(source: Path, out: Path, tables_only: bool, progress: Progress = unwatched) -> Listing:
+    """The films of the archive, written as DICOM to `out/images`; paths are relative to `out`.
+
+    Args:
+        source: the published `all-mias.tar.gz`, the folder it lies in, or a folder it was unpacked to; films may be
+            missing.
         out: folder, made where it does not exist.
+        tables_only: keep films that are not there, and write none.
         progress: called with films done and all films.
 
     Raises:
         InputError: the source is not the archive, or a film is damaged.
     """
+    source = _archive_in(source)
     entries = _open(source)
     numbers = sorted(int(match[1]) for name in entries if (match := _FILM.fullmatch(name)))
     if "Info.txt" not in entries:
         raise InputError(f"mini-MIAS: '{source.name}' holds no Info.txt, expected the published archive")
-    if not numbers:
+    if not numbers and not tables_only:
         raise InputError(f"mini-MIAS: '{source.name}' holds no film, expected mdb001.pgm and so on")
     described = parse_info(_read_entry(source, "Info.txt").decode("latin-1"))
     missing = [number for number in numbers if number not in described]
     if missing:
         raise InputError(f"mini-MIAS: film mdb{missing[0]:03d} has no row in Info.txt, expected one for each film")
+    absent = len(described.keys() - set(numbers))
+    if tables_only:
+        progress(len(described), len(described))
+        return Listing(tuple(_row(number, described[number]) for number in sorted(described)), absent, REMARKS)
     (out / "images").mkdir(parents=True, exist_ok=True)
     for done, (number, content) in enumerate(_films(source), start=1):
         _write_film(out / "images" / f"mdb{number:03d}.dcm", number, _decode(number, content))
-        if progress is not None:
-            progress(done, len(numbers))
-    return write_manifest(out / "manifest.csv", [_row(number, described[number]) for number in numbers])
+        progress(done, len(numbers))
+    return Listing(tuple(_row(number, described[number]) for number in numbers), absent, REMARKS)
 
 
 def parse_info(text: str) -> dict[int, tuple[Abnormality, ...]]:
@@ -183,6 +201,15 @@ def _decode(number: int, content: bytes) -> NDArray[np.uint8]:
             f"mini-MIAS: film mdb{number:03d} is {size[0]} x {size[1]} {mode}, expected 1024 x 1024, 8 bit"
         )
     return pixels
+
+
+def _archive_in(source: Path) -> Path:
+    """The tar archive or the folder of films that a folder holds; the source itself where it holds neither."""
+    if not source.is_dir() or any(_FILM.fullmatch(path.name) for path in source.iterdir()):
+        return source
+    archives = sorted(source.glob("*mias*.tar*"))
+    folders = sorted({path.parent for path in source.rglob("mdb*.pgm") if _FILM.fullmatch(path.name)})
+    return next(iter(archives + folders), source)
 
 
 def _open(source: Path) -> set[str]:

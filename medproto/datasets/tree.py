@@ -40,14 +40,16 @@ def unwatched(done: int, total: int) -> None:
 
 
 def list_files(root: Path) -> tuple[str, ...]:
-    """Every file below the folder: sorted, relative, posix; links to folders are not followed.
+    """Every plain file below the folder: sorted, relative, posix; links to folders are not followed.
 
     Raises:
         InputError: the folder is not there or holds no file.
     """
     if not root.is_dir():
         raise InputError("archive: got no folder of that name, expected the archive's folder or a zip of it")
-    found = [(Path(folder) / name).relative_to(root).as_posix() for folder, _, names in os.walk(root) for name in names]
+    paths = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+    # a pipe or a device among them would never end
+    found = [path.relative_to(root).as_posix() for path in paths if path.is_file()]
     if not found:
         raise InputError("archive: got an empty folder, expected the archive's files")
     return tuple(sorted(found))
@@ -90,9 +92,10 @@ def facts(header: Dataset) -> Facts:
 
 
 def age_years(text: str) -> int | None:
-    """Years of a DICOM age string (PS3.5 6.2, such as `049Y`) or a plain number; None where it is neither."""
+    """Years of a DICOM age string (PS3.5 6.2, such as `049Y`) or a plain number; None where it is neither, or 0."""
     match = _AGE.fullmatch(text.strip().upper())
-    return int(match[1]) if match and int(match[1]) <= 130 else None
+    # `000Y` is what anonymisers leave
+    return int(match[1]) if match and 0 < int(match[1]) <= 130 else None
 
 
 def _text(header: Dataset, keyword: str) -> str:

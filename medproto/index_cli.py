@@ -1,0 +1,90 @@
+"""`medproto data index`: an archive, a folder or a server as a manifest."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from medproto.console import bars
+
+if TYPE_CHECKING:
+    from medproto.datasets.indexing import Indexed
+    from medproto.datasets.manifest import ManifestRow
+
+Source = Literal["cbis-ddsm", "cmmd", "vindr", "mini-mias", "rsna", "folder"]
+
+
+def index(
+    source: Annotated[Source, typer.Argument(help="What it is.", show_default=False)],
+    place: Annotated[
+        str,
+        typer.Argument(metavar="DIR", help="Its folder as published, or a zip of it."),
+    ],
+    out: Annotated[Path, typer.Option(help="The manifest to write, a .csv; what else is written lies beside it.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="For folder: CSV with columns file and label, and perhaps side, view, patient, exam, "
+            "split, boxes, finding, density, birads, vendor, site, age_years."
+        ),
+    ] = None,
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="Keep images that the archive's tables name and the folder lacks.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split by patient, where there is no official one.")] = 0,
+    admit: Annotated[
+        list[str] | None, typer.Option(help="For folder: modality to admit beside MG, such as CR.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files of a folder read at a time.", show_default="one a core")
+    ] = None,
+) -> None:
+    """Write the manifest of an archive as published: one row an image, with patient, side, view, label and split.
+
+    cbis-ddsm: any of the four case description CSVs, and the images as those or as NBIA name their folders.
+    cmmd: CMMD_clinicaldata_revision as XLSX or CSV, and the images. vindr: breast-level_annotations.csv,
+    finding_annotations.csv and images/. rsna: train.csv and train_images/. mini-mias: all-mias.tar.gz or its unpacked
+    folder; its films become DICOM beside the manifest.
+
+    folder: any DICOM files. Each is read in a process of its own and linked or copied under a pseudonymous name into
+    NAME.files beside the manifest; NAME.left-out.csv says what is left out and why; NAME.key is the pseudonyms' key.
+    An interrupted run goes on where it was.
+    """
+    from medproto.config import IngestSettings
+    from medproto.datasets.indexing import IndexOrder
+    from medproto.datasets.indexing import index as run
+
+    target = out if out.suffix == ".csv" else out / "manifest.csv"
+    settings = IngestSettings(admit_modalities=("MG", *(admit or ())))
+    cores = workers or os.cpu_count() or 1
+    order = IndexOrder(source, place, target, labels, tables_only, seed, cores, settings)
+    with bars() as report:
+        made = run(order, report)
+    for line in _summary(made, tables_only):
+        typer.echo(line)
+
+
+def _summary(made: Indexed, tables_only: bool) -> Iterable[str]:
+    """What was written: rows by label and split, what is absent, and what the archive's reader should know."""
+    yield f"{made.manifest}: {len(made.rows)} images of {len({row.patient for row in made.rows})} patients"
+    yield from _by_label_and_split(made.rows)
+    if made.absent:
+        became = "kept" if tables_only else "left out"
+        yield f"absent: {made.absent} images that the tables name are not there, and are {became}"
+    for remark in made.remarks:
+        yield f"note: {remark}"
+
+
+def _by_label_and_split(rows: Iterable[ManifestRow]) -> Iterable[str]:
+    counts: Counter[tuple[str, str]] = Counter((row.label, row.split or "no split") for row in rows)
+    labels = sorted({label for label, _ in counts})
+    splits = [split for split in ("train", "val", "test", "no split") if any(split == one for _, one in counts)]
+    width = max(len(label) for label in labels)
+    yield "  ".join(["", " " * width, *(f"{split:>8}" for split in splits)])
+    for label in labels:
+        yield "  ".join(["", f"{label:<{width}}", *(f"{counts[label, split]:>8}" for split in splits)])
