@@ -75,7 +75,7 @@ def _summary(made: Indexed, tables_only: bool) -> Iterable[str]:
     yield from _by_label_and_split(made.rows)
     if made.absent:
         became = "kept" if tables_only else "left out"
-        yield f"absent: {made.absent} images that the tables name are not there, and are {became}"
+        yield f"absent: {made.absent} of the images that the tables name; {became}"
     for remark in made.remarks:
         yield f"note: {remark}"
 

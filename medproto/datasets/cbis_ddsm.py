@@ -144,8 +144,8 @@ def _remarks(rows: Sequence[ManifestRow], both: set[str], unboxed: int) -> list[
     remarks = []
     if both:
         remarks.append(
-            f"{len(both)} patients are in Training with one set and in Test with the other: all their images are test, "
-            f"{moved} of which were published as Training."
+            f"Patients in Training with one set and in Test with the other: {len(both)}; all their images are test, "
+            f"of which {moved} were published as Training."
         )
     labels: dict[tuple[str, Laterality | None, str | None], list[str]] = {}
     for row in rows:
@@ -154,9 +154,9 @@ def _remarks(rows: Sequence[ManifestRow], both: set[str], unboxed: int) -> list[
     if twice:
         differ = sum(len(set(found)) > 1 for found in twice)
         remarks.append(
-            f"{len(twice)} films are published twice, in the mass and in the calcification set; "
-            f"{differ} of them carry a label of each set's own."
+            f"Films published twice, in the mass and in the calcification set: {len(twice)}; "
+            f"with a label of each set's own: {differ}."
         )
     if unboxed:
-        remarks.append(f"{unboxed} abnormalities have files but no mask of their film's size: they have no box.")
+        remarks.append(f"Abnormalities without a box, as none of their files is a mask of the film's size: {unboxed}.")
     return remarks

@@ -152,16 +152,16 @@ def _index_remarks(index: Sequence[TableRow], breasts: Mapping[Breast, TableRow]
     left_out = [count for count in beyond.values() if count > 0]
     if not left_out:
         return []
-    return [f"{sum(left_out)} images of {len(left_out)} patients show a breast that has no label, and are left out."]
+    return [f"Images of a breast that has no label, left out: {sum(left_out)}, of {len(left_out)} patients."]
 
 
 def _remarks(tally: Tally) -> list[str]:
     remarks = []
     if tally.unlabelled:
-        remarks.append(f"{tally.unlabelled} images show a breast that has no label, and are left out.")
+        remarks.append(f"Images of a breast that has no label, left out: {tally.unlabelled}.")
     if tally.unnamed:
         remarks.append(
-            f"{tally.unnamed} images do not say which breast of which patient they show, and are left out: "
+            f"Images that do not say which breast of which patient they show, left out: {tally.unnamed}; "
             "a label belongs to one breast."
         )
     return remarks

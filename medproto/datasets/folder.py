@@ -211,7 +211,7 @@ def _remarks(left_out: Sequence[LeftOut], order: FolderOrder) -> list[str]:
     if not codes:
         return []
     told = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()))
-    return [f"{codes.total()} files are left out ({told}): see {order.beside('.left-out.csv').name}."]
+    return [f"Files left out: {codes.total()} ({told}); each with its reason in {order.beside('.left-out.csv').name}."]
 
 
 def _link(path: Path, place: Path) -> None:

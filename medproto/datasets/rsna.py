@@ -78,5 +78,5 @@ def _remarks(table: tuple[TableRow, ...]) -> list[str]:
     implants = sum(row.choice("implant", OPTIONAL) for row in table)
     remarks = ["There is no official split: the test labels were never published."]
     if implants:
-        remarks.append(f"{implants} images are of patients or breasts with an implant: column finding says so.")
+        remarks.append(f"Images of a patient or breast with an implant: {implants}; column finding says so.")
     return remarks

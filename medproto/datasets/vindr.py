@@ -52,9 +52,9 @@ class Doubts:
         """A sentence for each kind that occurred."""
         said = ["There is no pathology: labels are BI-RADS assessments in words, see column birads."]
         if self.sides:
-            said.append(f"{self.sides} images name the other breast in their header: the table's side is kept.")
+            said.append(f"Images whose header names the other breast: {self.sides}; the table's side is kept.")
         if self.sizes:
-            said.append(f"{self.sizes} images have another size than the table gives: their boxes are left out.")
+            said.append(f"Images of another size than the table gives: {self.sizes}; their boxes are left out.")
         return said
 
 
