@@ -9,6 +9,7 @@ import io
 import stat
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
@@ -74,6 +75,17 @@ def parse(data: bytes, settings: IngestSettings) -> FileDataset:
 
 def read_identity(path: Path) -> Identity | None:
     """Who and which image the header says this is; None where that cannot be read."""
+    header = read_header(path, IDENTIFIERS)
+    found = identity(header) if header is not None else None
+    return found if found and any((found.patient_id, found.study_uid, found.sop_uid)) else None
+
+
+def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDataset | None:
+    """The elements before the pixel data, as far as they go; None where none can be read.
+
+    Args:
+        keywords: the elements wanted; all where None.
+    """
     with quiet():
         try:
             with path.open("rb") as file:
@@ -82,11 +94,10 @@ def read_identity(path: Path) -> Identity | None:
                 # pydicom inflates such a file without bound
                 source = io.BytesIO(_inflated(start + file.read(), IngestSettings())) if deflated else file
                 source.seek(0)
-                header = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(IDENTIFIERS))
+                wanted = list(keywords) if keywords else None
+                return pydicom.dcmread(source, stop_before_pixels=True, specific_tags=wanted)
         except (UnreadableImage, *FOREIGN):
             return None
-    found = identity(header)
-    return found if any((found.patient_id, found.study_uid, found.sop_uid)) else None
 
 
 IDENTIFIERS = ("PatientID", "StudyInstanceUID", "SOPInstanceUID")
