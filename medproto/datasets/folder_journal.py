@@ -57,6 +57,8 @@ class Journal:
         self._lock = threading.Lock()
         self._entries = {entry.mark: entry for entry in _read(path)}
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+        # a line that a killed run cut must not swallow the next one
+        self._file.write(b"\n")
 
     def __enter__(self) -> Self:
         return self

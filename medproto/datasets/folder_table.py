@@ -19,6 +19,7 @@ REQUIRED = ("file", "label")
 COPIED = ("label", "side", "view", "split", "finding", "density", "birads", "vendor", "site", "age_years")
 IDENTIFYING = ("patient", "exam")
 COLUMNS = (*REQUIRED, *COPIED[1:], "boxes", *IDENTIFYING)
+BLANK = ManifestRow(path=".", patient=".", exam=".", image=".", label=".")
 NOT_REPEATED = "something else"
 
 
@@ -40,6 +41,8 @@ def read_labels(path: Path) -> dict[str, TableRow]:
     rows: dict[str, TableRow] = {}
     for row in table:
         row.text("label")
+        # every cell is tried now: a wrong one is not found after an hour of reading
+        described(BLANK, row)
         first = rows.setdefault(row.text("file"), row)
         if first is not row:
             raise row.wrong("file", f"another file than that of row {first.number}", "the same file again")
