@@ -32,10 +32,10 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
-from rle.rle import decode_frame as decode_rle  # type: ignore[import-not-found]
 
 from medproto.ingest.gate import unreadable
 from medproto.ingest.header import MALFORMED, quiet, raw, whole
+from medproto.ingest.rle import decode_rle
 from medproto.ingest.streams import check_stream, only_frame
 
 Stored = NDArray[np.uint16]
@@ -47,7 +47,7 @@ IMAGECODECS = {
     frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K}): "jpeg2k_decode",
 }
 #: What foreign decoders raise on bytes they do not like.
-FOREIGN = (*MALFORMED, RuntimeError, MemoryError, OSError, struct.error)
+FOREIGN = (*MALFORMED, RuntimeError, OSError, struct.error)
 
 
 class Layout(NamedTuple):
@@ -144,7 +144,8 @@ def _first_that_decodes(frame: bytes, dataset: Dataset, syntax: UID, layout: Lay
     """Values of the fastest decoder that takes the stream, with its name and version."""
     attempts: list[tuple[str, Callable[[], NDArray[Any]]]] = []
     if syntax == RLELossless:
-        attempts.append(("pylibjpeg-rle", lambda: _rle(frame, layout)))
+        planes = layout.bits_allocated // 8
+        attempts.append(("imagecodecs packbits_decode", lambda: decode_rle(frame, layout.rows, layout.columns, planes)))
     for syntaxes, name in IMAGECODECS.items():
         if syntax in syntaxes:
             attempts.append((f"imagecodecs {name}", partial(getattr(imagecodecs, name), frame)))
@@ -157,12 +158,6 @@ def _first_that_decodes(frame: bytes, dataset: Dataset, syntax: UID, layout: Lay
         except FOREIGN as err:
             reason = err
     raise unreadable("UNDECODABLE", f"no decoder takes its {_syntax_name(syntax)} stream") from reason
-
-
-def _rle(frame: bytes, layout: Layout) -> NDArray[np.uint16] | NDArray[np.uint8]:
-    raw = decode_rle(frame, layout.rows * layout.columns, layout.bits_allocated, "<")
-    dtype = "<u2" if layout.bits_allocated == 16 else "u1"
-    return np.frombuffer(raw, dtype).reshape(layout.rows, layout.columns)
 
 
 def _syntax_name(syntax: UID) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Bytes that end a stream: EOI of JPEG and JPEG-LS, EOC of JPEG 2000 and HTJ2K.
 END_OF_STREAM = b"\xff\xd9"
 #: What pydicom raises on fragments it does not like.
-FOREIGN = (*MALFORMED, RuntimeError, MemoryError, struct.error)
+FOREIGN = (*MALFORMED, RuntimeError, struct.error)
 
 
 def only_frame(data: bytes) -> bytes:
