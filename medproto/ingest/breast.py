@@ -1,12 +1,13 @@
 """Where the breast is: a mask without markers, labels, borders and film edges, and the side of the chest wall.
 
 Digital detectors give a black background; scanned films add a grey film base, bright labels, white strips beyond the
-film edge and black padding beside it. The mask is found on a copy of about 500 pixels and brought back to the
+film edge and black padding beside it. The mask is found on a copy of about 400 pixels and brought back to the
 original size. The pectoral muscle stays in the mask: it is tissue that the network may see.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,9 @@ Mask = NDArray[np.bool_]
 Side = Literal["left", "right"]
 
 #: Long side of the working copy in pixels.
-WORKING_PX = 512
+WORKING_PX = 384
+#: Pixels of the sample along a side of one pixel of the working copy: enough to average film grain away.
+SAMPLES = 3
 #: Labels hang on the breast by bridges thinner than twice this share of the working copy's long side.
 BRIDGE = 0.02
 #: Exponent that spreads the dark end, where skin and film base part.
@@ -28,16 +31,24 @@ SPREAD = 0.4
 FLAT = 1e-3
 #: Width of the rim of thin tissue that a first, coarse threshold can miss, as a share of the long side.
 RIM = 0.06
+#: How far a nipple stands out of the outline, as a share of the long side.
+NIPPLE = 0.04
 #: Where skin begins between background and median tissue: above the noise, within these bounds; film edges glow below.
 SKIN = (0.055, 0.08)
+#: The same where the air is black, as detectors and masked films leave it: there the faintest skin can be told.
+SKIN_ON_BLACK = 0.01
 #: A background this bright, as a share of the tissue, is tissue too: the picture is a detail without background.
-FULL = 0.35
+FULL = 0.3
 #: At and below this level nothing was exposed: padding beside a film, or an unexposed detector.
 BLACK = 1.5 / 255
-#: Least share of the picture that is film base where there is any.
-FILM = 0.03
+#: Columns that show less than this share of anything above black are padding, or air far from the breast.
+PADDED = 0.05
 #: At and above this level, in the working copy, is blank film carrier or a label, or a burnt-out spot in tissue.
 WHITE = 0.985
+#: A place so far left of the working copy that nothing reaches there.
+FAR_PX = -16_000
+#: A mask that is straight on both sides along this share of its rows fills the picture.
+FULL_WIDTH = 0.6
 
 
 def breast_mask(pixels: NDArray[np.float32]) -> Mask:
@@ -46,24 +57,44 @@ def breast_mask(pixels: NDArray[np.float32]) -> Mask:
     Args:
         pixels: shape (rows, columns), in [0, 1], larger is brighter (MONOCHROME2 sense).
     """
-    small = _working_copy(pixels)
-    spread = np.power(small, SPREAD, dtype=np.float32)
-    level = _otsu(spread)
-    body = _largest_body(spread > level, small)
-    if not body.any():
-        return np.zeros(pixels.shape, dtype=np.bool_)
-    body = _grown_to_skin(body, small, spread <= level)
-    rows, columns = pixels.shape
-    picture = Image.fromarray(body.astype(np.uint8) * np.uint8(255))
-    return np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR)) >= 128
+    step = sample_step(pixels.shape)
+    return mask_of_sample(pixels[::step, ::step], pixels.shape)
+
+
+def sample_step(shape: tuple[int, ...]) -> int:
+    """Of a picture of this shape every so-manieth pixel of every so-manieth row is looked at."""
+    return max(1, round(max(shape) / (SAMPLES * WORKING_PX)))
+
+
+def mask_of_sample(sample: NDArray[np.float32], shape: tuple[int, ...]) -> Mask:
+    """`breast_mask` of the picture whose sample this is.
+
+    Args:
+        sample: every `sample_step(shape)`-th pixel of the picture, along rows and columns.
+        shape: (rows, columns) of the picture.
+    """
+    block = max(1, round(max(sample.shape) / WORKING_PX))
+    body = _body(_averaged(sample, block))
+    rows, columns = sample.shape
+    size = (body.shape[1] * block, body.shape[0] * block)
+    picture = Image.fromarray(body.astype(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BILINEAR)
+    mask = np.asarray(picture)[:rows, :columns] >= 128
+    step = sample_step(shape)
+    if step == 1:
+        return np.ascontiguousarray(mask)
+    return np.repeat(np.repeat(mask, step, axis=1)[:, : shape[1]], step, axis=0)[: shape[0]]
 
 
 def chest_wall_side(mask: Mask) -> Side:
     """Side of the stored picture where the chest wall lies: where the outline is straight along most rows.
 
+    A breast that fills the picture is straight on both sides; there the upper rows decide, where its front is round.
+
     Args:
         mask: shape (rows, columns); `left` where it is empty.
     """
+    # a thousand rows show what is straight
+    mask = mask[:: max(1, len(mask) // 1000)]
     filled = np.flatnonzero(mask.any(axis=1))
     if filled.size == 0:
         return "left"
@@ -71,19 +102,35 @@ def chest_wall_side(mask: Mask) -> Side:
     columns = mask.shape[1]
     first = band.argmax(axis=1)
     last = columns - 1 - band[:, ::-1].argmax(axis=1)
-    near = max(1.0, 0.03 * (last.max() - first.min()))
-    straight_left = int((first - first.min() <= near).sum())
-    straight_right = int((last.max() - last <= near).sum())
-    return "left" if straight_left >= straight_right else "right"
+    outer, far = np.percentile(first, 5), np.percentile(last, 95)
+    near = max(1.0, 0.03 * (far - outer))
+    on_left, on_right = first - outer <= near, far - last <= near
+    if min(on_left.mean(), on_right.mean()) > FULL_WIDTH:
+        upper = slice(0, max(1, filled.size // 10))
+        if on_left[upper].sum() != on_right[upper].sum():
+            return "left" if on_left[upper].sum() > on_right[upper].sum() else "right"
+    return "left" if on_left.sum() >= on_right.sum() else "right"
 
 
-def _working_copy(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Box-averaged copy whose long side is about `WORKING_PX`."""
-    factor = max(1, round(max(pixels.shape) / WORKING_PX))
-    if factor == 1:
-        return pixels
-    reduced = Image.fromarray(pixels).reduce(factor)
-    return np.asarray(reduced, dtype=np.float32)
+def _averaged(sample: NDArray[np.float32], block: int) -> NDArray[np.float32]:
+    """Means of blocks of the sample, its last row and column repeated where the last block is not full."""
+    if block == 1:
+        return np.ascontiguousarray(sample)
+    rows, columns = sample.shape
+    padded = np.pad(sample, ((0, -rows % block), (0, -columns % block)), mode="edge")
+    tall = padded.reshape(-1, block, padded.shape[1])
+    # sums of whole rows and of strided columns: numpy is slow along short axes
+    narrow = sum((tall[:, i] for i in range(1, block)), tall[:, 0])
+    wide = narrow.reshape(narrow.shape[0], -1, block)
+    return np.asarray(sum((wide[:, :, i] for i in range(1, block)), wide[:, :, 0]) / np.float32(block * block))
+
+
+def _body(small: NDArray[np.float32]) -> Mask:
+    """The breast in the working copy."""
+    spread = np.power(small, SPREAD, dtype=np.float32)
+    level = _otsu(spread)
+    body = _largest_body(spread > level, small)
+    return _grown_to_skin(body, small, spread <= level) if body.any() else body
 
 
 def _otsu(spread: NDArray[np.float32]) -> float:
@@ -94,22 +141,42 @@ def _otsu(spread: NDArray[np.float32]) -> float:
 
 
 def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
-    """The body with its rim of thin tissue, down to just above the background around it."""
+    """The body with its rim of thin tissue and its nipple, down to just above the background around it."""
     reach = RIM * max(body.shape)
-    distance = ndimage.distance_transform_edt(~body)
-    background = small[dark & (distance > reach)]
-    film = background[background > BLACK]
-    if film.size > FILM * small.size:
-        # black padding beside a scanned film says nothing of the film base around the breast
-        background = film
-    tissue = float(np.median(small[body]))
-    base = float(np.median(background)) if background.size else float(np.median(small[dark]))
+    rim = _within(_row_distance(body), reach)
+    # black padding beside a scanned film says nothing of the film base around the breast
+    exposed = (small > BLACK).mean(axis=0) > PADDED
+    background = small[dark & ~rim & exposed & _box_around(body, 3 * int(reach))]
+    if background.size == 0:
+        background = small[dark]
+    tissue, base = float(np.median(small[body])), float(np.median(background))
     if base > FULL * tissue:
         return np.ones_like(body)
-    noise = 1.4826 * float(np.median(np.abs(background - base))) if background.size else 0.0
-    skin = min(max(4.0 * noise / (tissue - base), SKIN[0]), SKIN[1])
-    threshold = base + skin * (tissue - base)
-    return _largest_body((small > threshold) & (distance <= reach), small)
+    noise = 1.4826 * float(np.median(np.abs(background - base))) / (tissue - base)
+    skin = np.full(small.shape[1], np.clip(4.0 * noise, SKIN_ON_BLACK if base <= BLACK else SKIN[0], SKIN[1]))
+    air = np.full(small.shape[1], base)
+    width = max(1, int(reach))
+    for strip in (slice(0, width), slice(-width, None)):
+        # film edges glow on both sides of the picture, along their whole length
+        dim = dark[:, strip] & ~rim[:, strip]
+        glow = (small[:, strip] * dim).sum(axis=0) / np.maximum(dim.sum(axis=0), 1)
+        air[strip], skin[strip] = np.clip(glow, base, FULL * tissue), np.maximum(skin[strip], SKIN[0])
+    above = small > air + skin * (tissue - base)
+    return _with_nipple(_largest_body(above & rim, small), above)
+
+
+def _with_nipple(body: Mask, above: Mask) -> Mask:
+    """The body with what stands out of it a little: labels on bridges reach farther, strips end at the border."""
+    size, distance = NIPPLE * max(body.shape), _row_distance(body)
+    within, beyond = _within(distance, size), _within(distance, size + 3)
+    labels, count = ndimage.label(ndimage.binary_opening(above & ~body & beyond | body) & ~body)
+    if count == 0:
+        return body
+    inside = np.zeros(count + 1, dtype=np.bool_)
+    inside[labels[_within(distance, 1.0)]] = True
+    inside[labels[~within]] = False
+    inside[np.concatenate([[0], labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
+    return _filled(body | inside[labels])
 
 
 def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
@@ -123,12 +190,47 @@ def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
     if 2 * shaded.sum() < tissue.sum():
         # more white than shades: an over-exposed breast, not labels beside one
         shaded = tissue
-    padded = np.pad(np.pad(shaded, ((1, 1), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
-    core = ndimage.distance_transform_edt(padded)[1:-1, 1:-1] > radius
+    above = math.ceil(radius)
+    padded = np.pad(np.pad(shaded, ((above, above), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
+    core = ~_within(_row_distance(~padded), radius)[above:-above, 1:-1]
     labels, count = ndimage.label(core)
     if count == 0:
         return np.zeros_like(tissue)
     areas = np.bincount(labels.ravel())[1:]
     largest = labels == int(areas.argmax()) + 1
-    near = ndimage.distance_transform_edt(~largest) <= radius + 1.5
-    return np.asarray(ndimage.binary_fill_holes(near & tissue), dtype=np.bool_)
+    return _filled(_within(_row_distance(largest), radius + 1.5) & tissue)
+
+
+def _box_around(mask: Mask, margin: int) -> Mask:
+    """The upright box around the mask, wider on all sides by the margin."""
+    sides = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    box = np.zeros_like(mask)
+    box[tuple(slice(max(0, side[0] - margin), side[-1] + margin + 1) for side in sides)] = True
+    return box
+
+
+def _row_distance(mask: Mask) -> NDArray[np.int16]:
+    """Distance of every pixel to the nearest of the mask in its row; over 10,000 where there is none."""
+    columns = mask.shape[1]
+    place, far = np.arange(columns, dtype=np.int16), np.int16(FAR_PX)
+    before = place - np.maximum.accumulate(np.where(mask, place, far), axis=1)
+    behind = np.maximum.accumulate(np.where(mask, -place, far)[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(np.minimum(before, -behind - place))
+
+
+def _within(row_distance: NDArray[np.int16], radius: float) -> Mask:
+    """What lies within the radius of the mask whose `_row_distance` this is: a disc is moved over it, row by row."""
+    within = np.asarray(row_distance <= int(radius))
+    for offset in range(1, min(int(radius), len(row_distance) - 1) + 1):
+        near = row_distance <= int(math.sqrt(radius * radius - offset * offset))
+        within[offset:] |= near[:-offset]
+        within[:-offset] |= near[offset:]
+    return within
+
+
+def _filled(mask: Mask) -> Mask:
+    """The mask without holes: background that no path joins to the border."""
+    labels, count = ndimage.label(~mask)
+    hole = np.ones(count + 1, dtype=np.bool_)
+    hole[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
+    return np.asarray(mask | (hole[labels] & ~mask))

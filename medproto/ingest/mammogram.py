@@ -91,7 +91,11 @@ def digest_pixels(pixels: Pixels) -> str:
     Args:
         pixels: float32, shape (rows, columns).
     """
-    rows, columns = pixels.shape
-    digest = hashlib.sha256(f"medproto pixels 1 {rows} {columns}\n".encode("ascii"))
+    digest = pixel_digest(*pixels.shape)
     digest.update(np.ascontiguousarray(pixels, dtype="<f4").data)
     return digest.hexdigest()
+
+
+def pixel_digest(rows: int, columns: int) -> hashlib._Hash:
+    """`digest_pixels` begun: the rows of a picture of this shape follow, from the top, in any portions."""
+    return hashlib.sha256(f"medproto pixels 1 {rows} {columns}\n".encode("ascii"))

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 
 from medproto.config import IngestSettings
 from medproto.errors import RefusedImage
 from medproto.ingest import pixels as steps
-from medproto.ingest.breast import breast_mask, chest_wall_side
-from medproto.ingest.decoding import Decoded, decode, read_layout
+from medproto.ingest.breast import chest_wall_side
+from medproto.ingest.decoding import decode, read_layout
 from medproto.ingest.gate import finding, judge_header, judge_picture
 from medproto.ingest.header import number, numbers
-from medproto.ingest.mammogram import Mammogram, Mask, Pixels, digest_pixels
+from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.opening import identity, is_synthetic, parse, read_bytes
 from medproto.ingest.orientation import judge_lie
+from medproto.ingest.rendering import render
 from medproto.ingest.views import name_image
 from medproto.records import GateFinding
 
@@ -26,15 +26,6 @@ from medproto.records import GateFinding
 DEFAULTS = IngestSettings()
 #: Pixel spacings outside of this range in mm are not those of a mammogram.
 SPACING_RANGE_MM = (0.005, 2.0)
-
-
-class Picture(NamedTuple):
-    """The rendered picture, its breast, and how it was rendered."""
-
-    pixels: Pixels
-    breast: Mask
-    voi: str
-    findings: tuple[GateFinding, ...]
 
 
 def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram:
@@ -57,17 +48,23 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
         RefusedImage: read, and the gate refuses to have it scored.
     """
     data = read_bytes(path, settings)  # 1
-    return _rendered(parse(data, settings), hashlib.sha256(data).hexdigest(), settings)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        file_sha256 = beside.submit(_sha256, data)
+        return _rendered(parse(data, settings), file_sha256, settings, beside)
 
 
-def _rendered(dataset: FileDataset, file_sha256: str, settings: IngestSettings) -> Mammogram:
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _rendered(dataset: FileDataset, file_sha256: Future[str], settings: IngestSettings, beside: Executor) -> Mammogram:
     """The mammogram of a complete dataset; numbers as in `read_mammogram`."""
     findings = judge_header(dataset, settings)
     _refuse(findings)  # 2
     naming = name_image(dataset)  # 6
     inverted = steps.is_inverted(dataset)
     decoded = decode(dataset, read_layout(dataset, settings.max_pixels))  # 1, 3
-    picture = render(dataset, decoded, settings)  # 4, 5
+    picture = render(dataset, decoded, settings, beside)  # 4, 5
     chest_wall = chest_wall_side(picture.breast)
     lie = judge_lie(dataset, naming, chest_wall)  # 6
     spacing = spacing_mm(dataset)
@@ -83,12 +80,12 @@ def _rendered(dataset: FileDataset, file_sha256: str, settings: IngestSettings) 
         voi=picture.voi,
         inverted=inverted,
         decoder=decoded.decoder,
-        file_sha256=file_sha256,
-        pixels_sha256=digest_pixels(picture.pixels),
+        file_sha256=file_sha256.result(),
+        pixels_sha256=picture.pixels_sha256,
         findings=tuple(findings),
         synthetic=is_synthetic(dataset),
         chest_wall=chest_wall,
-        identity=identity(dataset),
+        identity=identity(dataset),  # 8: its repr hides it
         upside_down=lie.upside_down,
     )
 
@@ -96,51 +93,6 @@ def _rendered(dataset: FileDataset, file_sha256: str, settings: IngestSettings) 
 def _refuse(findings: list[GateFinding]) -> None:
     if any(one.severity == "refuse" for one in findings):
         raise RefusedImage(findings)
-
-
-def render(header: Dataset, decoded: Decoded, settings: IngestSettings) -> Picture:
-    """The picture as the standard has it shown: modality, VOI, one inversion, in this order."""
-    layout = decoded.layout
-    table = steps.stored_values(layout.bits_stored, layout.signed)
-    dark = steps.padding(table, header)
-    values = steps.modality(table, header)
-    choices = steps.voi_choices(header)
-    if not choices:
-        return _render_without_voi(header, decoded, values / (2**layout.bits_stored - 1), dark)
-    index = settings.voi_index
-    findings = []
-    if index >= len(choices):
-        findings.append(finding("VOI_INDEX", index))
-        index = 0
-    chosen = choices[index]
-    if len(choices) > 1:
-        findings.append(finding("SEVERAL_VOI", len(choices), chosen.name))
-    pixels = look_up(_finished(chosen.apply(values), dark, header), decoded)
-    return Picture(pixels, breast_mask(pixels), chosen.name, tuple(findings))
-
-
-def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values, dark: Mask) -> Picture:
-    """The picture of an image that stores no VOI: a window over the values inside the breast."""
-    breast = breast_mask(look_up(_finished(np.clip(values, 0.0, 1.0), dark, header), decoded))
-    counts = np.bincount(decoded.stored[breast], minlength=values.size)
-    counts[dark] = 0
-    low, high = steps.percentiles(values, counts)
-    voi = f"percentiles {steps.PERCENTILES[0]}-{steps.PERCENTILES[1]} in breast: {low:.6g}..{high:.6g}"
-    shown = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return Picture(look_up(_finished(shown, dark, header), decoded), breast, voi, (finding("NO_VOI", voi),))
-
-
-def _finished(shown: steps.Values, dark: Mask, header: Dataset) -> Pixels:
-    """Values of [0, 1] after the one inversion, padding at the darkest."""
-    final = steps.invert(shown) if steps.is_inverted(header) else shown
-    if dark.any() and not dark.all():
-        final = np.where(dark, final[~dark].min(), final)
-    return final.astype(np.float32)
-
-
-def look_up(table: Pixels, decoded: Decoded) -> Pixels:
-    """The picture whose stored bit patterns take their values from the table, shape (rows, columns)."""
-    return np.take(table, decoded.stored)
 
 
 def spacing_mm(header: Dataset) -> tuple[float, float] | None:

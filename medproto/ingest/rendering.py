@@ -1,0 +1,113 @@
+"""Stored values to the picture that is shown: one table for the whole pipeline, one look-up for every pixel.
+
+Every step of `pixels` is run once over the table of all values that can be stored; the image is looked up in it in
+bands that stay in the processor's cache, and a second thread digests each band while the next is looked up.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from typing import NamedTuple
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from medproto.config import IngestSettings
+from medproto.ingest import pixels as steps
+from medproto.ingest.breast import breast_mask, mask_of_sample, sample_step
+from medproto.ingest.decoding import Decoded, Stored
+from medproto.ingest.gate import finding
+from medproto.ingest.mammogram import Mask, Pixels, pixel_digest
+from medproto.records import GateFinding
+
+#: Pixels that are looked up at once: few enough that indices and values stay in the second-level cache.
+BAND_PX = 128 * 1024
+
+
+class Picture(NamedTuple):
+    """The rendered picture, its digest and its breast, and how it was rendered."""
+
+    pixels: Pixels
+    pixels_sha256: str
+    breast: Mask
+    voi: str
+    findings: tuple[GateFinding, ...]
+
+
+def render(header: Dataset, decoded: Decoded, settings: IngestSettings, beside: Executor) -> Picture:
+    """The picture as the standard has it shown: modality, VOI, one inversion, in this order.
+
+    Args:
+        header: the image's elements.
+        decoded: its stored values.
+        settings: which of several VOI is used.
+        beside: one thread, which digests the picture while its breast is looked for.
+    """
+    layout = decoded.layout
+    table = steps.stored_values(layout.bits_stored, layout.signed)
+    dark = steps.padding(table, header)
+    values = steps.modality(table, header)
+    choices = steps.voi_choices(header)
+    if not choices:
+        return _render_without_voi(header, decoded, values / (2**layout.bits_stored - 1), beside)
+    index = settings.voi_index
+    findings = []
+    if index >= len(choices):
+        findings.append(finding("VOI_INDEX", index))
+        index = 0
+    chosen = choices[index]
+    if len(choices) > 1:
+        findings.append(finding("SEVERAL_VOI", len(choices), chosen.name))
+    pixels, digest = look_up(_finished(chosen.apply(values), dark, header), decoded.stored, beside)
+    breast = breast_mask(pixels)
+    return Picture(pixels, digest.result(), breast, chosen.name, tuple(findings))
+
+
+def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values, beside: Executor) -> Picture:
+    """The picture of an image that stores no VOI: a window over the values inside the breast.
+
+    Breast and window are found on every n-th pixel of every n-th row, the sample that breast masks are made from.
+    """
+    dark = steps.padding(steps.stored_values(decoded.layout.bits_stored, decoded.layout.signed), header)
+    step = sample_step(decoded.stored.shape)
+    sample = np.ascontiguousarray(decoded.stored[::step, ::step])
+    unwindowed = _finished(np.clip(values, 0.0, 1.0), dark, header)
+    breast = mask_of_sample(np.take(unwindowed, sample), decoded.stored.shape)
+    counts = np.bincount(sample[breast[::step, ::step]], minlength=values.size)
+    counts[dark] = 0
+    low, high = steps.percentiles(values, counts)
+    voi = f"percentiles {steps.PERCENTILES[0]}-{steps.PERCENTILES[1]} in breast: {low:.6g}..{high:.6g}"
+    shown = np.clip((values - low) / (high - low), 0.0, 1.0)
+    pixels, digest = look_up(_finished(shown, dark, header), decoded.stored, beside)
+    return Picture(pixels, digest.result(), breast, voi, (finding("NO_VOI", voi),))
+
+
+def _finished(shown: steps.Values, dark: Mask, header: Dataset) -> Pixels:
+    """Values of [0, 1] after the one inversion, padding at the darkest."""
+    final = steps.invert(shown) if steps.is_inverted(header) else shown
+    if dark.any() and not dark.all():
+        final = np.where(dark, final[~dark].min(), final)
+    return final.astype(np.float32)
+
+
+def look_up(table: Pixels, stored: Stored, beside: Executor) -> tuple[Pixels, Future[str]]:
+    """The picture whose stored bit patterns take their values from the table, and its `digest_pixels`.
+
+    Args:
+        table: float32, one value for every bit pattern.
+        stored: bit patterns, shape (rows, columns).
+        beside: one thread, which digests each band while the next is looked up.
+    """
+    rows, columns = stored.shape
+    pixels = np.empty((rows, columns), np.float32)
+    digest = pixel_digest(rows, columns)
+    height = max(1, BAND_PX // columns)
+    places = np.empty((height, columns), np.intp)
+    for top in range(0, rows, height):
+        band = slice(top, min(top + height, rows))
+        # numpy looks up with intp alone; it would convert the whole image and check every index against the table
+        indices = places[: band.stop - top]
+        np.copyto(indices, stored[band])
+        np.take(table, indices, out=pixels[band], mode="clip")
+        beside.submit(digest.update, pixels[band].astype("<f4", copy=False).data)
+    return pixels, beside.submit(digest.hexdigest)
