@@ -6,6 +6,7 @@
     │   ├── RefusedImage          read, but the input gate refuses to score it (carries its findings)
     │   ├── EmptyExam             no image left to score
     │   ├── ManifestError         a manifest row or column is wrong
+    │   ├── DicomwebError         a server cannot be reached, refuses, or answers something else
     │   └── ConfigError           a configuration key or value is wrong
     ├── TrainingError             data or numbers that cannot be trained on
     ├── BundleError               a bundle is damaged, incomplete or of a foreign format
@@ -79,6 +80,19 @@ class EmptyExam(InputError):
 
 class ManifestError(InputError):
     """A manifest row or column is wrong; the message names both."""
+
+
+class DicomwebError(InputError):
+    """A DICOMweb server cannot be reached, refuses, or answers something else than it was asked.
+
+    Args:
+        sentence: one sentence for the user.
+        gone: whether the server does not answer at all, so that whatever else is asked will fail too.
+    """
+
+    def __init__(self, sentence: str, gone: bool = False) -> None:
+        super().__init__(sentence)
+        self.gone = gone
 
 
 class ConfigError(InputError):
