@@ -13,6 +13,7 @@ import typer
 from audit import cli as audit_cli
 from audit import report_cli
 from medproto import demo as demo_module
+from medproto import inspect_cli
 from medproto.console import Outcome, bars, console, count_bar, fail, tell_inputs
 from medproto.data_cli import app as data_app
 from medproto.datasets.cache import CACHE_BYTES, CacheSettings, default_folder
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(data_app, name="data")
 app.command("report")(report_cli.report)
+app.command("inspect")(inspect_cli.inspect)
 
 Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
 Url = Annotated[
@@ -42,32 +44,6 @@ CacheFolder = Annotated[
 CacheBytes = Annotated[
     int, typer.Option(min=0, envvar="MEDPROTO_CACHE_BYTES", help="How large it may grow; 0 reads every file anew.")
 ]
-
-
-@app.command()
-def inspect(
-    file: Annotated[Path, typer.Argument(help="One DICOM file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    png: Annotated[Path | None, typer.Option(help="Write the rendered picture with the breast's outline.")] = None,
-    admit: Annotated[list[str] | None, typer.Option(help="Modality to admit beside MG, such as CR.")] = None,
-) -> None:
-    """Show how one file is read: decisions, findings, picture. Exit 0 admitted, 3 refused, 1 unreadable."""
-    from medproto.config import IngestSettings
-    from medproto.ingest.inspection import inspect_file, picture
-    from medproto.ingest.reading import read_mammogram
-
-    settings = IngestSettings(admit_modalities=("MG", *(admit or ())))
-    facts = inspect_file(file, settings)
-    if as_json:
-        typer.echo(json.dumps(facts, indent=1))
-    else:
-        for name, value in facts.items():
-            lines = [f"{f['severity']}: {f['code']}: {f['sentence']}" for f in value] if name == "findings" else [value]
-            for line in lines or ["none"]:
-                typer.echo(f"{name:>14}  {line}")
-    if png and facts["admitted"]:
-        picture(read_mammogram(file, settings)).save(png)
-    raise typer.Exit(0 if facts["admitted"] else 3 if facts["readable"] else 1)
 
 
 @app.command()
