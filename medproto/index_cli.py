@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,20 +17,21 @@ if TYPE_CHECKING:
     from medproto.datasets.indexing import Indexed
     from medproto.datasets.manifest import ManifestRow
 
-Source = Literal["cbis-ddsm", "cmmd", "vindr", "mini-mias", "rsna", "folder"]
+Source = Literal["cbis-ddsm", "cmmd", "vindr", "mini-mias", "rsna", "folder", "dicomweb"]
+DAY = "%Y-%m-%d"
 
 
 def index(
     source: Annotated[Source, typer.Argument(help="What it is.", show_default=False)],
     place: Annotated[
         str,
-        typer.Argument(metavar="DIR", help="Its folder as published, or a zip of it."),
+        typer.Argument(metavar="DIR", help="Its folder as published, or a zip of it; for dicomweb the service's URL."),
     ],
     out: Annotated[Path, typer.Option(help="The manifest to write, a .csv; what else is written lies beside it.")],
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="For folder: CSV with columns file and label, and perhaps side, view, patient, exam, "
+            help="For folder and dicomweb: CSV with columns file and label, and perhaps side, view, patient, exam, "
             "split, boxes, finding, density, birads, vendor, site, age_years."
         ),
     ] = None,
@@ -38,31 +40,52 @@ def index(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split by patient, where there is no official one.")] = 0,
     admit: Annotated[
-        list[str] | None, typer.Option(help="For folder: modality to admit beside MG, such as CR.")
+        list[str] | None, typer.Option(help="For folder and dicomweb: modality to admit beside MG, such as CR.")
     ] = None,
+    since: Annotated[datetime | None, typer.Option(formats=[DAY], help="For dicomweb: first day of a study.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=[DAY], help="For dicomweb: last day of a study.")] = None,
+    study: Annotated[list[str] | None, typer.Option(help="For dicomweb: Study Instance UID, any number.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Files of a folder read at a time.", show_default="one a core")
     ] = None,
 ) -> None:
-    """Write the manifest of an archive as published: one row an image, with patient, side, view, label and split.
+    """Write the manifest of an archive as published: one row an image.
 
-    cbis-ddsm: any of the four case description CSVs, and the images as those or as NBIA name their folders.
-    cmmd: CMMD_clinicaldata_revision as XLSX or CSV, and the images. vindr: breast-level_annotations.csv,
-    finding_annotations.csv and images/. rsna: train.csv and train_images/. mini-mias: all-mias.tar.gz or its unpacked
-    folder; its films become DICOM beside the manifest.
+    cbis-ddsm: any of the four case description CSVs and the images.
 
-    folder: any DICOM files. Each is read in a process of its own and linked or copied under a pseudonymous name into
-    NAME.files beside the manifest; NAME.left-out.csv says what is left out and why; NAME.key is the pseudonyms' key.
-    An interrupted run goes on where it was.
+    cmmd: CMMD_clinicaldata_revision as XLSX or CSV and the images.
+
+    vindr: breast-level_annotations.csv, finding_annotations.csv, images/.
+
+    rsna: train.csv and train_images/.
+
+    mini-mias: all-mias.tar.gz or the folder it was unpacked to; its films
+    become DICOM in images/ beside the manifest.
+
+    folder: any DICOM files. Each is read in a process of its own and linked
+    or copied into NAME.files beside the manifest under a pseudonymous name.
+    NAME.left-out.csv says what is left out and why, NAME.key is the key of
+    the pseudonyms. An interrupted run goes on where it was.
+
+    dicomweb: the MG images of a server, fetched into NAME.fetched and then
+    listed as a folder is.
+
+    A zip of any of these is unpacked into NAME.unpacked.
     """
     from medproto.config import IngestSettings
+    from medproto.datasets.dicomweb import Search
     from medproto.datasets.indexing import IndexOrder
     from medproto.datasets.indexing import index as run
 
     target = out if out.suffix == ".csv" else out / "manifest.csv"
     settings = IngestSettings(admit_modalities=("MG", *(admit or ())))
     cores = workers or os.cpu_count() or 1
-    order = IndexOrder(source, place, target, labels, tables_only, seed, cores, settings)
+    search = Search(
+        since=None if since is None else since.date(),
+        until=None if until is None else until.date(),
+        studies=tuple(study or ()),
+    )
+    order = IndexOrder(source, place, target, labels, tables_only, seed, cores, settings, search)
     with bars() as report:
         made = run(order, report)
     for line in _summary(made, tables_only):
@@ -75,7 +98,7 @@ def _summary(made: Indexed, tables_only: bool) -> Iterable[str]:
     yield from _by_label_and_split(made.rows)
     if made.absent:
         became = "kept" if tables_only else "left out"
-        yield f"absent: {made.absent} of the images that the tables name; {became}"
+        yield f"absent: {made.absent} of the images that are named are not there; {became}"
     for remark in made.remarks:
         yield f"note: {remark}"
 

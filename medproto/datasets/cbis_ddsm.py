@@ -66,6 +66,9 @@ def list_cbis_ddsm(root: Path, tables_only: bool, progress: Progress = unwatched
     if not films:
         raise InputError(f"CBIS-DDSM: got no table with columns {', '.join(COLUMNS)}, expected at least one of four")
     shelves = shelve(root, files, read=not tables_only)
+    names = {film.name for film in films}
+    more = sum(bool(shelf.full) for name, shelf in shelves.items() if name not in names)
+    unnamed = [f"Images in the folder that no table names, left out: {more}."] if more else []
     both = {patient for patient, sets in _sets(films).items() if len(sets) > 1}
     rows: list[ManifestRow] = []
     absent = unboxed = 0
@@ -82,7 +85,7 @@ def list_cbis_ddsm(root: Path, tables_only: bool, progress: Progress = unwatched
                 changes["boxes"] = outlines.boxes
             rows.append(row.model_copy(update=changes))
         progress(done, len(films))
-    return Listing(tuple(sorted(rows, key=lambda row: row.path)), absent, tuple(_remarks(rows, both, unboxed)))
+    return Listing(tuple(sorted(rows, key=lambda row: row.path)), absent, (*_remarks(rows, both, unboxed), *unnamed))
 
 
 def read_films(rows: Iterable[TableRow]) -> list[Film]:

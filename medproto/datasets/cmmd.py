@@ -8,6 +8,7 @@ says nothing: these have no label and are left out. CC BY 4.0, Cui et al., doi 1
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,15 +58,14 @@ def list_cmmd(root: Path, tables_only: bool, progress: Progress = unwatched) -> 
     files = list_files(root)
     breasts = read_breasts(find_table(root, files, CLINICAL))
     index = find_table(root, files, INDEX)
-    images = [
-        file for file in dicom_files(files) if _patient_of_path(file) in {patient for patient, _ in breasts} | {""}
-    ]
-    named = sum(_count(row) for row in breasts.values())
+    images = dicom_files(files)
     if tables_only:
         rows = [row for breast, table in breasts.items() for row in _planned(breast, table)]
-        progress(named, named)
+        progress(len(rows), len(rows))
+        there, named = Counter(map(_patient_of_path, images)), Counter(row.patient for row in rows)
+        absent = sum(max(0, count - there[patient]) for patient, count in named.items())
         remarks = _index_remarks(index, breasts)
-        return Listing(tuple(sorted(rows, key=lambda row: row.path)), max(0, named - len(images)), tuple(remarks))
+        return Listing(tuple(sorted(rows, key=lambda row: row.path)), absent, tuple(remarks))
     tally = Tally()
     for done, file in enumerate(images, start=1):
         _place(file, facts(read_header(root / file)), breasts, tally)
@@ -140,15 +140,13 @@ def _patient_of_path(file: str) -> str:
 
 def _index_remarks(index: Sequence[TableRow], breasts: Mapping[Breast, TableRow]) -> list[str]:
     """What the series index has beyond the clinical table."""
-    labelled: dict[str, int] = {}
+    labelled = Counter[str]()
     for (patient, _), row in breasts.items():
-        labelled[patient] = labelled.get(patient, 0) + _count(row)
-    counted: dict[str, int] = {}
+        labelled[patient] += _count(row)
+    counted = Counter[str]()
     for row in index:
-        counted[row.text("Subject ID")] = counted.get(row.text("Subject ID"), 0) + (
-            row.whole("Number of Images", 9999) or 0
-        )
-    beyond = {patient: count - labelled.get(patient, 0) for patient, count in counted.items()}
+        counted[row.text("Subject ID")] += row.whole("Number of Images", 9999) or 0
+    beyond = {patient: count - labelled[patient] for patient, count in counted.items()}
     left_out = [count for count in beyond.values() if count > 0]
     if not left_out:
         return []

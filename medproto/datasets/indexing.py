@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from medproto.config import IngestSettings
 from medproto.datasets.archive import Listing
 from medproto.datasets.cbis_ddsm import list_cbis_ddsm
 from medproto.datasets.cmmd import list_cmmd
+from medproto.datasets.dicomweb import Search, list_dicomweb
 from medproto.datasets.folder import FolderOrder, list_folder
 from medproto.datasets.manifest import ManifestRow, Split, write_manifest
 from medproto.datasets.mini_mias import list_mini_mias
@@ -27,7 +28,9 @@ from medproto.ingest.reading import DEFAULTS
 #: Gives a progress callback (done, total) for a title.
 Reporter = Callable[[str], Progress]
 Published = Literal["cbis-ddsm", "cmmd", "vindr", "rsna"]
-Source = Published | Literal["mini-mias", "folder"]
+Source = Published | Literal["mini-mias", "folder", "dicomweb"]
+#: Sources that name no image in tables of their own.
+PLAIN = ("folder", "dicomweb")
 ARCHIVES: Mapping[Published, Callable[[Path, bool, Progress], Listing]] = {
     "cbis-ddsm": list_cbis_ddsm,
     "cmmd": list_cmmd,
@@ -38,19 +41,23 @@ ARCHIVES: Mapping[Published, Callable[[Path, bool, Progress], Listing]] = {
 FRACTIONS: Mapping[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
+EVERYTHING = Search()
+
+
 @dataclass(frozen=True)
 class IndexOrder:
     """What to index.
 
     Args:
         source: which archive it is.
-        place: its folder, or a zip of it; for mini-MIAS also the published tar.
+        place: its folder, or a zip of it; for mini-MIAS also the published tar; for dicomweb the URL of the service.
         target: the manifest to be, a `.csv`; unpacked and written images lie beside it.
-        labels: table of labels of a plain folder.
+        labels: table of labels of a plain folder or a server's images.
         tables_only: keep images that the archive's tables name and the folder does not hold.
         seed: seed of the split.
         workers: files of a plain folder that are read at a time.
         settings: how files of a plain folder become mammograms.
+        search: which studies of a server.
     """
 
     source: Source
@@ -61,6 +68,7 @@ class IndexOrder:
     seed: int = 0
     workers: int = 1
     settings: IngestSettings = DEFAULTS
+    search: Search = EVERYTHING
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Indexed:
     Args:
         manifest: the CSV.
         rows: its rows.
-        absent: images that the archive's tables name and that are not there.
+        absent: images that the archive's tables or the server name and that are not there.
         remarks: what a user should know, a sentence each.
     """
 
@@ -91,7 +99,7 @@ def index(order: IndexOrder, report: Reporter) -> Indexed:
     """
     _check(order)
     place = Path(order.place)
-    if place.is_file() and zipfile.is_zipfile(place):
+    if order.source != "dicomweb" and place.is_file() and zipfile.is_zipfile(place):
         place = unzip(place, order.target.with_suffix(".unpacked"), progress=report("unpacking"))
     root, listing = _listed(order, place, report)
     if not listing.rows:
@@ -106,7 +114,7 @@ def index(order: IndexOrder, report: Reporter) -> Indexed:
 
 def _check(order: IndexOrder) -> None:
     """Refuse a wish that the source cannot fulfil."""
-    own_tables = order.source != "folder"
+    own_tables = order.source not in PLAIN
     if order.labels is not None and own_tables:
         raise InputError(f"labels: got a table for source {order.source}, which has its own, expected none")
     if order.tables_only and not own_tables:
@@ -116,9 +124,13 @@ def _check(order: IndexOrder) -> None:
 def _listed(order: IndexOrder, place: Path, report: Reporter) -> tuple[Path, Listing]:
     """The listing, and the folder that its paths are relative to."""
     target = order.target
+    beside = FolderOrder(place, target, order.labels, order.workers, order.settings)
     if order.source == "folder":
-        beside = FolderOrder(place, target, order.labels, order.workers, order.settings)
         return target.parent, list_folder(beside, report("reading files"))
+    if order.source == "dicomweb":
+        fetched = replace(beside, source=target.with_suffix(".fetched"))
+        progress = report("fetching images"), report("reading files")
+        return target.parent, list_dicomweb(order.place, fetched, order.search, progress)
     if order.source == "mini-mias":
         return target.parent, list_mini_mias(place, target.parent, order.tables_only, report("writing films"))
     return place, ARCHIVES[order.source](place, order.tables_only, report("looking up images"))

@@ -42,6 +42,7 @@ def list_rsna(root: Path, tables_only: bool, progress: Progress = unwatched) -> 
     if not table:
         raise InputError(f"RSNA: got no train.csv with columns {', '.join(COLUMNS)}, expected it in the folder")
     places, rows, absent = by_tail(files), [], 0
+    unnamed = len(places.keys() - {f"{row.get('patient_id')}/{row.get('image_id')}" for row in table})
     for done, row in enumerate(table, start=1):
         tail = f"{row.text('patient_id')}/{row.text('image_id')}"
         path = places.get(tail)
@@ -49,7 +50,7 @@ def list_rsna(root: Path, tables_only: bool, progress: Progress = unwatched) -> 
         if path is not None or tables_only:
             rows.append(_row(path or f"train_images/{tail}.dcm", row))
         progress(done, len(table))
-    return Listing(tuple(sorted(rows, key=lambda row: row.path)), absent, tuple(_remarks(table)))
+    return Listing(tuple(sorted(rows, key=lambda row: row.path)), absent, tuple(_remarks(table, unnamed)))
 
 
 def _row(path: str, row: TableRow) -> ManifestRow:
@@ -74,9 +75,11 @@ def _row(path: str, row: TableRow) -> ManifestRow:
     )
 
 
-def _remarks(table: tuple[TableRow, ...]) -> list[str]:
+def _remarks(table: tuple[TableRow, ...], unnamed: int) -> list[str]:
     implants = sum(row.choice("implant", OPTIONAL) for row in table)
     remarks = ["There is no official split: the test labels were never published."]
+    if unnamed:
+        remarks.append(f"Images in the folder that train.csv does not name, left out: {unnamed}.")
     if implants:
         remarks.append(f"Images of a patient or breast with an implant: {implants}; column finding says so.")
     return remarks

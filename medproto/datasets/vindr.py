@@ -42,15 +42,18 @@ NOTHING_FOUND = "No Finding"
 
 @dataclass
 class Doubts:
-    """Images that are not there, and those whose header differs from the table, counted while listing."""
+    """Images that only table or folder have, and those whose header differs from the table, counted while listing."""
 
     absent: int = 0
+    unnamed: int = 0
     sides: int = 0
     sizes: int = 0
 
     def remarks(self) -> list[str]:
         """A sentence for each kind that occurred."""
         said = ["There is no pathology: labels are BI-RADS assessments in words, see column birads."]
+        if self.unnamed:
+            said.append(f"Images in the folder that no table names, left out: {self.unnamed}.")
         if self.sides:
             said.append(f"Images whose header names the other breast: {self.sides}; the table's side is kept.")
         if self.sizes:
@@ -77,7 +80,8 @@ def list_vindr(root: Path, tables_only: bool, progress: Progress = unwatched) ->
             marked.setdefault(row.text("image_id"), []).append(row)
     images = _one_each(tables)
     metadata = {row.get("SOP Instance UID"): row for row in find_table(root, files, METADATA)}
-    places, doubts = by_tail(files), Doubts()
+    places = by_tail(files)
+    doubts = Doubts(unnamed=len(places.keys() - {f"{row.get('study_id')}/{image}" for image, row in images.items()}))
     rows: list[ManifestRow] = []
     for done, (image, row) in enumerate(images.items(), start=1):
         tail = f"{row.text('study_id')}/{image}"
@@ -129,7 +133,7 @@ def _row(path: str, row: TableRow, findings: Sequence[TableRow], metadata: Table
         view=row.choice("view_position", VIEWS),
         label=row.choice("breast_birads", LABELS),
         split=row.choice("split", SPLITS),
-        boxes=tuple(box for finding in findings if (box := _box(finding)) is not None),
+        boxes=tuple(dict.fromkeys(box for finding in findings if (box := _box(finding)) is not None)),
         finding="+".join(sorted(kinds)) or None,
         density=row.choice("breast_density", DENSITIES),
         birads=row.get("breast_birads").rpartition(" ")[2],

@@ -151,7 +151,7 @@ def test_the_command_says_what_it_wrote_and_what_is_missing(tmp_path: Path) -> N
     assert shown.exit_code == 0, shown.output
     lines = shown.output.splitlines()[-4:]
     assert lines[0].endswith("manifest.csv: 1 images of 1 patients") or "1 images of 1 patients" in shown.output
-    assert "absent: 1 of the images that the tables name; kept" in shown.output
+    assert "absent: 1 of the images that are named are not there; kept" in shown.output
     assert "train" in shown.output
     assert "malignant         1" in shown.output
     assert "note: The split is the archive's own and has no val" in shown.output
