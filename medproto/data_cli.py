@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medproto import index_cli, manifest_cli
+from medproto import index_cli, manifest_cli, sheet_cli
 from medproto.console import bars
 from medproto.datasets.manifest import Split
 
@@ -15,6 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Cohorts and manifests: make, index
 app.command()(index_cli.index)
 app.command()(manifest_cli.check)
 app.command()(manifest_cli.split)
+app.command()(sheet_cli.sheet)
 
 #: Shares of patients per split.
 SPLITS: dict[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
