@@ -112,6 +112,13 @@ def test_a_patient_of_both_sets_is_test_and_counted(tmp_path: Path) -> None:
     assert "set: 1; with a label of each set's own: 1." in listing.remarks[1]
 
 
+def test_images_that_no_table_names_are_counted(archive: Path) -> None:
+    (archive / "calc_case_description_test_set.csv").unlink()
+    listing = list_cbis_ddsm(archive, tables_only=False)
+    assert [row.image for row in listing.rows] == [FILM]
+    assert listing.remarks == ("Images in the folder that no table names, left out: 1.",)
+
+
 def test_absent_images_are_counted_and_left_out_or_kept(archive: Path) -> None:
     nbia(archive, OTHER, "full mammogram images", "1-1.dcm").unlink()
     listing = list_cbis_ddsm(archive, tables_only=False)

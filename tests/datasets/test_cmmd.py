@@ -70,8 +70,10 @@ def test_an_image_that_does_not_say_its_breast_gets_no_label(archive: Path) -> N
     image(archive, "D2-0007", 4, "", "MLO")
     path = archive / "CMMD" / "D2-0007" / "other" / "1-1.dcm"
     write_image(path, ImageLaterality="R", PatientID="D1-0001")
+    image(archive, "D1-0999", 1, "L", "CC")
     listing = list_cmmd(archive, tables_only=False)
     assert (len(listing.rows), listing.absent) == (5, 1)
+    assert "Images of a breast that has no label, left out: 3." in listing.remarks
     assert any("which breast of which patient they show, left out: 2" in remark for remark in listing.remarks)
 
 

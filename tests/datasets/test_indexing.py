@@ -17,7 +17,10 @@ from medproto.datasets.tree import Progress, unwatched
 from medproto.errors import InputError
 from tests.datasets import test_rsna, test_vindr
 from tests.datasets.films import FILMS, INFO, film, write_archive
+from tests.datasets.orthanc import READER, binary, running
 from tests.datasets.published import cbis_row, write_image, write_table
+from tests.datasets.test_dicomweb import PLANTED, STUDIES
+from tests.datasets.test_dicomweb import image as stored
 from tests.ingest.factory import write
 
 
@@ -117,6 +120,25 @@ def test_mini_mias_tables_alone_give_rows_and_write_no_film(tmp_path: Path) -> N
     assert not (tmp_path / "images").exists()
     with pytest.raises(InputError, match="holds no film"):
         made("mini-mias", tmp_path, tmp_path / "m.csv")
+
+
+def test_a_server_is_indexed_as_a_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if binary() is None:
+        pytest.skip("Orthanc and its DICOMweb plugin are not installed: apt-get install orthanc orthanc-dicomweb")
+    monkeypatch.setenv("MEDPROTO_DICOMWEB_USER", READER[0])
+    monkeypatch.setenv("MEDPROTO_DICOMWEB_PASSWORD", READER[1])
+    with running(tmp_path / "orthanc") as server:
+        server.store(stored(0), stored(1), stored(4))
+        arguments = ["index", "dicomweb", server.url, "--out", str(tmp_path / "out" / "m.csv"), "--study", STUDIES[0]]
+        shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    manifest = read_manifest(tmp_path / "out" / "m.csv")
+    assert sorted(str(row.side) for row in manifest.rows) == ["L", "R"]
+    assert all(manifest.file(row).is_file() for row in manifest.rows)
+    assert {row.source for row in manifest.rows} == {"dicomweb"}
+    for path in (tmp_path / "out").rglob("*"):
+        content = b"" if path.suffix in (".dcm", ".key") or path.is_dir() else path.read_bytes()
+        assert not any(planted.encode() in content for planted in PLANTED)
 
 
 def test_wishes_that_a_source_cannot_fulfil_are_refused(tmp_path: Path) -> None:

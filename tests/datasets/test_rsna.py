@@ -64,6 +64,12 @@ def test_implants_are_told(archive: Path) -> None:
     assert any("with an implant: 1;" in remark for remark in list_rsna(archive, tables_only=True).remarks)
 
 
+def test_images_that_no_table_names_are_counted(archive: Path) -> None:
+    # the one of test_images/, whose label was never published
+    remarks = list_rsna(archive, tables_only=False).remarks
+    assert "Images in the folder that train.csv does not name, left out: 1." in remarks
+
+
 @pytest.mark.parametrize(
     ("cells", "sentence"),
     [

@@ -90,6 +90,20 @@ def test_absent_images_are_kept_with_tables_only(archive: Path) -> None:
     assert (row.path, row.label) == (f"images/{OTHER}/b2.dicom", "benign")
 
 
+def test_images_that_no_table_names_are_counted(archive: Path) -> None:
+    (path,) = archive.rglob("a1.dicom")
+    write_image(path.with_name("unknown.dicom"))
+    remarks = list_vindr(archive, tables_only=False).remarks
+    assert "Images in the folder that no table names, left out: 1." in remarks
+
+
+def test_a_copy_of_a_table_adds_no_second_box(archive: Path) -> None:
+    (path,) = archive.rglob("finding_annotations.csv")
+    path.with_name("finding_annotations (1).csv").write_bytes(path.read_bytes())
+    rows = {row.image: row for row in list_vindr(archive, tables_only=False).rows}
+    assert len(rows["a1"].boxes) == 2
+
+
 def test_either_table_alone_is_enough(archive: Path) -> None:
     for name, boxes in (("breast-level_annotations.csv", 2), ("finding_annotations.csv", 0)):
         (path,) = archive.rglob(name)
