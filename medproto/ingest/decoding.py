@@ -1,4 +1,4 @@
-"""Pixel data to stored values, by the fastest decoder that is free of the GPL, the others as fallback.
+"""Pixel data to stored values.
 
 Sizes are checked before anything is allocated, and a stream without its end is refused: a truncated file never
 becomes a partly grey picture.
@@ -6,48 +6,19 @@ becomes a partly grey picture.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
-from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.uid import UID, RLELossless
 
+from medproto.ingest.decoders import first_that_decodes
 from medproto.ingest.gate import unreadable
-from medproto.ingest.header import MALFORMED, quiet, raw, whole
-from medproto.ingest.rle import decode_rle
+from medproto.ingest.header import raw, whole
 from medproto.ingest.streams import check_stream, only_frame
 
 Stored = NDArray[np.uint16]
-
-#: Decoder of imagecodecs for each syntax: the fastest of all by measurement (libjpeg-turbo 3, CharLS, OpenJPEG).
-IMAGECODECS = {
-    frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1}): "jpeg8_decode",
-    frozenset({JPEGLSLossless, JPEGLSNearLossless}): "jpegls_decode",
-    frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K}): "jpeg2k_decode",
-}
-#: What foreign decoders raise on bytes they do not like.
-FOREIGN = (*MALFORMED, RuntimeError, OSError, struct.error)
 
 
 class Layout(NamedTuple):
@@ -108,7 +79,7 @@ def decode(dataset: Dataset, layout: Layout) -> Decoded:
         )
     frame = only_frame(data)
     check_stream(frame, syntax, layout)
-    values, decoder = _first_that_decodes(frame, dataset, syntax, layout)
+    values, decoder = first_that_decodes(frame, dataset, syntax, layout)
     if values.shape != (layout.rows, layout.columns):
         shape = " x ".join(str(size) for size in values.shape)
         raise unreadable("UNDECODABLE", f"decoded to {shape}, declared {layout.rows} x {layout.columns}")
@@ -134,34 +105,12 @@ def _native(data: bytes, layout: Layout, big_endian_words: bool) -> NDArray[np.u
     shape = (layout.rows, layout.columns)
     if layout.bits_allocated == 16:
         order = ">u2" if big_endian_words else "<u2"
-        return np.frombuffer(data, order, count=layout.rows * layout.columns).reshape(shape).astype(np.uint16)
+        return (
+            np.frombuffer(data, order, count=layout.rows * layout.columns).reshape(shape).astype(np.uint16, copy=False)
+        )
     # PS3.5 8.1.1: 8-bit values written as big-endian words come in swapped pairs
     buffer = np.frombuffer(data[: len(data) // 2 * 2], "<u2").byteswap().tobytes() if big_endian_words else data
     return np.frombuffer(buffer, np.uint8, count=layout.rows * layout.columns).reshape(shape)
-
-
-def _first_that_decodes(frame: bytes, dataset: Dataset, syntax: UID, layout: Layout) -> tuple[NDArray[Any], str]:
-    """Values of the fastest decoder that takes the stream, with its name and version."""
-    attempts: list[tuple[str, Callable[[], NDArray[Any]]]] = []
-    if syntax == RLELossless:
-        planes = layout.bits_allocated // 8
-        attempts.append(("imagecodecs packbits_decode", lambda: decode_rle(frame, layout.rows, layout.columns, planes)))
-    for syntaxes, name in IMAGECODECS.items():
-        if syntax in syntaxes:
-            attempts.append((f"imagecodecs {name}", partial(getattr(imagecodecs, name), frame)))
-    attempts.append(("pydicom", lambda: get_decoder(syntax).as_array(dataset, index=0, raw=True)[0]))
-    reason: Exception | None = None
-    for name, attempt in attempts:
-        try:
-            with quiet():
-                return attempt(), f"{name} {version(name.split()[0])}"
-        except FOREIGN as err:
-            reason = err
-    raise unreadable("UNDECODABLE", f"no decoder takes its {_syntax_name(syntax)} stream") from reason
-
-
-def _syntax_name(syntax: UID) -> str:
-    return syntax.name if syntax.is_transfer_syntax else "private"
 
 
 def _bit_patterns(values: NDArray[Any], layout: Layout) -> Stored:
@@ -170,6 +119,6 @@ def _bit_patterns(values: NDArray[Any], layout: Layout) -> Stored:
     shift = layout.high_bit + 1 - layout.bits_stored
     if shift:
         unsigned = unsigned >> np.uint16(shift)
-    if layout.bits_stored < 16:
+    if int(unsigned.max()) >> layout.bits_stored:
         unsigned = unsigned & np.uint16((1 << layout.bits_stored) - 1)
     return unsigned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DigitalMammographyXRayImageStorageForPresentation,
@@ -77,6 +79,17 @@ def write_dicom(path: Path, recipe: Recipe | None = None) -> Path:
 def write(path: Path, **elements: Any) -> Path:
     """Write a mammogram with these header elements changed."""
     return write_dicom(path, Recipe(elements=elements))
+
+
+def encapsulated(path: Path, syntax: str, encode: Callable[..., bytes], **elements: Any) -> Path:
+    """A mammogram whose pixel data are compressed."""
+    dataset = mammogram_dataset(Recipe(syntax=syntax, elements=elements))
+    values = breast_values() >> max(0, 12 - dataset.BitsStored)
+    stream = encode(values.astype(np.uint8) if dataset.BitsAllocated == 8 else values)
+    dataset.add_new("PixelData", "OB", encapsulate([stream]))
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path, enforce_file_format=True)
+    return path
 
 
 def code(value: str, *modifiers: str) -> Sequence:

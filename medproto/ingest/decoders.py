@@ -1,0 +1,113 @@
+"""Which decoder takes which compressed syntax: the fastest first, the others where it refuses the stream.
+
+The order is the one that `python -m benchmarks` measures. No decoder is under the GPL. Left out on purpose: GDCM for
+JPEG Extended, which can return 12-bit streams as 8-bit garbage instead of refusing them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import imagecodecs
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from medproto.ingest.gate import unreadable
+from medproto.ingest.header import MALFORMED, quiet
+from medproto.ingest.rle import decode_rle
+
+if TYPE_CHECKING:
+    from medproto.ingest.decoding import Layout
+
+#: What foreign decoders raise on bytes they do not like.
+FOREIGN = (*MALFORMED, RuntimeError, OSError, struct.error)
+
+
+class Decoder(NamedTuple):
+    """A decoder as it is recorded, and the function from one frame to values of shape (rows, columns)."""
+
+    package: str
+    function: str
+    decode: Callable[[bytes, Dataset, Layout], NDArray[Any]]
+
+    @property
+    def title(self) -> str:
+        """Package, function and version."""
+        return " ".join(part for part in (self.package, self.function, version(self.package)) if part)
+
+
+def _direct(function: str) -> Decoder:
+    """A function of imagecodecs: libjpeg-turbo, liblj92, jpegsof3, CharLS, OpenJPEG, OpenJPH."""
+    return Decoder("imagecodecs", function, lambda frame, _, __: getattr(imagecodecs, function)(frame))
+
+
+def _plugin(package: str, name: str) -> Decoder:
+    """A plugin of pydicom, which refuses where its package is not installed."""
+
+    def decode(_: bytes, dataset: Dataset, __: Layout) -> NDArray[Any]:
+        decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+        return decoder.as_array(dataset, index=0, raw=True, decoding_plugin=name)[0]
+
+    return Decoder(package, "", decode)
+
+
+RLE = Decoder(
+    "imagecodecs",
+    "packbits_decode",
+    lambda frame, _, layout: decode_rle(frame, layout.rows, layout.columns, layout.bits_allocated // 8),
+)
+GDCM, PILLOW, PYJPEGLS = _plugin("python-gdcm", "gdcm"), _plugin("pillow", "pillow"), _plugin("pyjpegls", "pyjpegls")
+JPEG, JPEG_LS, JPEG_2000 = _direct("jpeg8_decode"), _direct("jpegls_decode"), _direct("jpeg2k_decode")
+LJPEG, SOF3, HTJ2K_ALONE = _direct("ljpeg_decode"), _direct("jpegsof3_decode"), _direct("htj2k_decode")
+
+#: Decoders of every compressed syntax that is read, the fastest first.
+DECODERS: dict[str, tuple[Decoder, ...]] = {
+    # the segments of RLE are checked here: what fails these checks is refused, not handed to the next
+    RLELossless: (RLE,),
+    JPEGBaseline8Bit: (JPEG, PILLOW, GDCM),
+    JPEGExtended12Bit: (JPEG, PILLOW),
+    JPEGLossless: (JPEG, LJPEG, SOF3, GDCM),
+    JPEGLosslessSV1: (JPEG, LJPEG, SOF3, GDCM),
+    JPEGLSLossless: (JPEG_LS, PYJPEGLS, GDCM),
+    JPEGLSNearLossless: (JPEG_LS, PYJPEGLS, GDCM),
+    JPEG2000Lossless: (JPEG_2000, GDCM, PILLOW),
+    JPEG2000: (JPEG_2000, GDCM, PILLOW),
+    HTJ2KLossless: (HTJ2K_ALONE, JPEG_2000),
+    HTJ2KLosslessRPCL: (HTJ2K_ALONE, JPEG_2000),
+    HTJ2K: (HTJ2K_ALONE, JPEG_2000),
+}
+
+
+def first_that_decodes(frame: bytes, dataset: Dataset, syntax: UID, layout: Layout) -> tuple[NDArray[Any], str]:
+    """Values of the fastest decoder that takes the stream, and the decoder's title.
+
+    Raises:
+        UnreadableImage: UNDECODABLE where none does.
+    """
+    reason: Exception | None = None
+    for decoder in DECODERS.get(syntax, ()):
+        try:
+            with quiet():
+                return decoder.decode(frame, dataset, layout), decoder.title
+        except FOREIGN as err:
+            reason = err
+    raise unreadable("UNDECODABLE", f"no decoder takes its {syntax.name} stream") from reason
