@@ -1,0 +1,179 @@
+"""The markers of a JPEG or JPEG-LS stream, from the first to the last (ISO 10918-1 Annex B, ISO 14495-1 Annex C).
+
+One image, one component, one scan, an end, and nothing after it. What lies in the scan is left to the decoders.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from pydicom.uid import (
+    UID,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
+
+from medproto.ingest.gate import unreadable
+
+if TYPE_CHECKING:
+    from medproto.errors import UnreadableImage
+    from medproto.ingest.decoding import Layout
+
+SOI, EOI = b"\xff\xd8", b"\xff\xd9"
+SOS, DRI, LSE = 0xDA, 0xDD, 0xF8
+FIRST_RESTART, LAST_RESTART = 0xD0, 0xD7
+#: Start-of-frame markers of each syntax: baseline and extended sequential, lossless, JPEG-LS.
+FRAMES = {
+    JPEGBaseline8Bit: (0xC0, 0xC1),
+    JPEGExtended12Bit: (0xC0, 0xC1),
+    JPEGLossless: (0xC3,),
+    JPEGLosslessSV1: (0xC3,),
+    JPEGLSLossless: (0xF7,),
+    JPEGLSNearLossless: (0xF7,),
+}
+#: Huffman and quantisation tables, restart interval, JPEG-LS parameters, comments.
+TABLES = frozenset({0xC4, 0xDB, DRI, LSE, 0xFE, *range(0xE0, 0xF0)})
+#: A lossy JPEG codes squares of so many pixels a side.
+BLOCK_PX = 8
+
+
+class Segment(NamedTuple):
+    """A marker with its parameters, and where the stream goes on."""
+
+    marker: int
+    parameters: bytes
+    end: int
+
+
+class Frame(NamedTuple):
+    """What the start of frame says."""
+
+    marker: int
+    precision: int
+    rows: int
+    columns: int
+
+
+def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
+    """The stream is one whole image of the declared size.
+
+    Raises:
+        UnreadableImage: TRUNCATED, UNDECODABLE, or HOSTILE_SIZE where stream and header differ in size.
+    """
+    frame: Frame | None = None
+    interval = 0
+    for segment in _segments(stream):
+        if segment.marker in FRAMES.get(syntax, ()) and frame is None:
+            frame = _frame(segment, layout)
+        elif segment.marker == DRI and len(segment.parameters) == 2:
+            (interval,) = struct.unpack(">H", segment.parameters)
+        elif segment.marker == LSE and (segment.parameters[:1] != b"\x01" or len(segment.parameters) != 11):
+            # ISO 14495-1 C.2.4.1: other types are mapping tables and larger sizes, which no grey picture needs
+            raise _broken("a JPEG-LS parameter that is none of the coding")
+        elif segment.marker == SOS:
+            if frame is None:
+                raise _broken("a scan before the start of its frame")
+            _check_scan(segment, frame, syntax)
+            return _check_coded(stream, segment.end, frame, interval)
+        elif segment.marker not in TABLES:
+            raise _broken(f"marker {segment.marker:02X}, which its transfer syntax has no place for")
+    raise unreadable("TRUNCATED", "its compressed pixel data have no scan")
+
+
+def _segments(stream: bytes) -> Iterator[Segment]:
+    """Every marker with parameters, in order; the caller stops at the scan."""
+    if stream[:2] != SOI:
+        raise _broken("no start of image")
+    position = 2
+    while position + 4 <= len(stream):
+        if stream[position] != 0xFF:
+            raise _broken("bytes between two markers")
+        marker = stream[position + 1]
+        if marker == 0xFF:
+            # ISO 10918-1 B.1.1.2: fill bytes may precede a marker
+            position += 1
+            continue
+        (length,) = struct.unpack_from(">H", stream, position + 2)
+        end = position + 2 + length
+        if length < 2 or end > len(stream):
+            raise unreadable("TRUNCATED", "a marker of its compressed pixel data is cut")
+        yield Segment(marker, stream[position + 4 : end], end)
+        position = end
+
+
+def _frame(segment: Segment, layout: Layout) -> Frame:
+    """The start of frame of one component, of the declared size and no more bits than are allocated."""
+    if len(segment.parameters) != 9 or segment.parameters[5] != 1:
+        raise _broken("a frame of other than one component")
+    precision, rows, columns = struct.unpack_from(">B2H", segment.parameters)
+    if (rows, columns) != (layout.rows, layout.columns):
+        got = f"the stream says {rows} x {columns}, the header {layout.rows} x {layout.columns}"
+        raise unreadable("HOSTILE_SIZE", got)
+    if not 2 <= precision <= layout.bits_allocated:
+        raise _broken(f"{precision} bits a sample, with {layout.bits_allocated} allocated")
+    return Frame(segment.marker, precision, rows, columns)
+
+
+def _check_scan(segment: Segment, frame: Frame, syntax: UID) -> None:
+    """The scan is of that one component; a lossless JPEG-LS allows no error."""
+    if len(segment.parameters) != 6 or segment.parameters[0] != 1:
+        raise _broken("a scan of other than one component")
+    _, _, tables, first, second, last = segment.parameters
+    if frame.marker == 0xF7:
+        # ISO 14495-1 C.2.3: mapping table, NEAR, interleave mode, point transform
+        near_allowed = 0 if syntax == JPEGLSLossless else 255
+        if tables or first > near_allowed or second or last:
+            raise _broken("a scan that its transfer syntax does not allow")
+    elif frame.marker == 0xC3:
+        # ISO 10918-1 B.2.3: predictor 1 to 7, no end of a spectral band; a point transform is not lossless
+        if not 1 <= first <= 7 or second or last:
+            raise _broken("a scan that is not lossless")
+    elif (first, second, last) != (0, 63, 0):
+        raise _broken("a scan that is not sequential")
+
+
+def _check_coded(stream: bytes, start: int, frame: Frame, interval: int) -> None:
+    """Coded data up to the end of image: no marker within but restarts in their order, nothing after it."""
+    coded = np.frombuffer(stream, np.uint8, offset=start)
+    places = np.flatnonzero(coded[:-1] == 0xFF)
+    following = coded[places + 1]
+    # ISO 10918-1 F.1.2.3: 0xFF is followed by a stuffed zero; ISO 14495-1 A.1: by a byte whose first bit is zero
+    stuffed = following < 0x80 if frame.marker == 0xF7 else following == 0
+    restarts = (following >= FIRST_RESTART) & (following <= LAST_RESTART)
+    markers = np.flatnonzero(~(stuffed | restarts))
+    if markers.size == 0:
+        raise unreadable("TRUNCATED", "its compressed pixel data have no end")
+    end = start + int(places[markers[0]])
+    rest = stream[end:].lstrip(b"\xff")
+    if rest[:1] != EOI[1:] or rest[1:].strip(b"\0"):
+        raise _broken("a marker within the coded data, or something after their end")
+    found = following[: markers[0]][restarts[: markers[0]]]
+    expected = _restarts(frame, interval)
+    if found.size != expected or np.any(found != FIRST_RESTART + np.arange(expected) % 8):
+        raise _broken(f"{found.size} restarts, expected {expected} in their order")
+
+
+def _restarts(frame: Frame, interval: int) -> int:
+    """How many restart markers there are, between every `interval` coded units (ISO 10918-1 E.1.4)."""
+    if interval == 0:
+        return 0
+    if frame.marker == 0xF7:
+        # ISO 14495-1 C.2.5: the interval counts lines
+        units = frame.rows
+    elif frame.marker == 0xC3:
+        units = frame.rows * frame.columns
+    else:
+        units = -(-frame.rows // BLOCK_PX) * -(-frame.columns // BLOCK_PX)
+    return -(-units // interval) - 1
+
+
+def _broken(got: str) -> UnreadableImage:
+    """The error of a stream that is not in order."""
+    return unreadable("UNDECODABLE", f"its stream is not in order: got {got}")
