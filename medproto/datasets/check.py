@@ -70,12 +70,11 @@ def check_manifest(
     Args:
         path: the CSV.
         ingest: settings to read the files with; None checks only whether they are there.
-        workers: processes that read.
+        workers: files read at a time, each in a process of its own; 0 reads in this one.
         progress: called with files read and all files.
 
     Raises:
         ManifestError: it is no valid manifest, or a patient is in two splits.
-        InputError: a reading process was ended from outside.
     """
     manifest = read_manifest(path)
     facts = look(manifest) if ingest is None else read_files(manifest, ingest, workers, progress)

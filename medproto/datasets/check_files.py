@@ -1,28 +1,27 @@
-"""The files behind a manifest, read in worker processes: what `check` needs to know of each."""
+"""The files behind a manifest, each read in a process with limits: what `check` needs to know of each."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 from PIL import Image
 
 from medproto.config import IngestSettings
 from medproto.datasets.manifest import Manifest
-from medproto.errors import InputError, RefusedImage, UnreadableImage
+from medproto.errors import RefusedImage, UnreadableImage
 from medproto.ingest.reading import read_mammogram
+from medproto.ingest.sandbox import Reader, Sandbox
 from medproto.records import Laterality
 
 Progress = Callable[[int, int], None]
-#: Below so many files starting processes takes longer than reading.
-_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -75,26 +74,19 @@ def read_files(
 ) -> dict[str, FileFacts]:
     """Facts by path and mask (`key_of`), every file read once.
 
+    A file that breaks a decoder or takes too long is refused as any other, by its code.
+
     Args:
         ingest: settings that the files are read with.
-        workers: processes; fewer than 2 stay in this one.
+        workers: files read at a time, each in a process of its own; 0 reads in this one.
         progress: called with files read and all files.
-
-    Raises:
-        InputError: a worker process was killed, as for want of memory.
     """
     jobs = _jobs(manifest)
     facts: dict[str, FileFacts] = {}
-    try:
-        for key, fact in zip(jobs, _map(list(jobs.values()), ingest, workers), strict=True):
-            facts[key] = fact
-            if progress is not None:
-                progress(len(facts), len(jobs))
-    except BrokenProcessPool as err:
-        raise InputError(
-            f"check: a reading process was ended by the system after {len(facts)} of {len(jobs)} files, "
-            "expected memory for one image in each"
-        ) from err
+    for (key, (_, mask)), fact in zip(jobs.items(), _map(list(jobs.values()), ingest, workers), strict=True):
+        facts[key] = replace(fact, mask=_mask(mask))
+        if progress is not None:
+            progress(len(facts), len(jobs))
     return facts
 
 
@@ -111,32 +103,42 @@ def _jobs(manifest: Manifest) -> Mapping[str, _Job]:
 
 
 def _map(jobs: list[_Job], ingest: IngestSettings, workers: int) -> Iterator[FileFacts]:
-    read = partial(_read, ingest)
-    if workers < 2 or len(jobs) < _FEW:
-        yield from map(read, jobs)
+    """Facts in the order of the jobs."""
+    if workers == 0:
+        yield from map(partial(_read, lambda path: read_mammogram(path, ingest)), jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
-        yield from pool.map(read, jobs, chunksize=4)
+    with ExitStack() as stack:
+        idle: SimpleQueue[Reader] = SimpleQueue()
+        for _ in range(workers):
+            idle.put(stack.enter_context(Sandbox(ingest)).read)
+
+        def read(job: _Job) -> FileFacts:
+            reader = idle.get()
+            try:
+                return _read(reader, job)
+            finally:
+                idle.put(reader)
+
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(read, jobs)
 
 
-def _read(ingest: IngestSettings, job: _Job) -> FileFacts:
-    file, mask_file = job
+def _read(reader: Reader, job: _Job) -> FileFacts:
+    file, _ = job
     if not file.is_file():
-        return FileFacts(present=False, mask=_mask_presence(mask_file))
+        return FileFacts(present=False)
     try:
-        mammogram = read_mammogram(file, ingest)
+        mammogram = reader(file)
     except UnreadableImage as err:
-        return FileFacts(present=True, refused=(err.code,), mask=_mask(mask_file))
+        return FileFacts(present=True, refused=(err.code,))
     except RefusedImage as err:
-        codes = tuple(finding.code for finding in err.findings if finding.severity == "refuse")
-        return FileFacts(present=True, refused=codes, mask=_mask(mask_file))
+        return FileFacts(True, tuple(finding.code for finding in err.findings if finding.severity == "refuse"))
     return FileFacts(
         present=True,
         size=(mammogram.rows, mammogram.columns),
         pixels_sha256=mammogram.pixels_sha256,
         side=mammogram.laterality,
         view=mammogram.view,
-        mask=_mask(mask_file),
     )
 
 

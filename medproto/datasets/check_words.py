@@ -32,7 +32,11 @@ def shown(report: CheckReport) -> Iterator[RenderableType]:
         return
     yield _findings(report)
     errors = sum(finding.severity == "error" for finding in report.findings)
-    yield Text(f"{errors} kinds of error, {len(report.findings) - errors} kinds of warning.", style="bold")
+    yield Text(f"{_kinds(errors)} of error, {_kinds(len(report.findings) - errors)} of warning.", style="bold")
+
+
+def _kinds(number: int) -> str:
+    return f"{number} kind{'' if number == 1 else 's'}"
 
 
 def _counts(report: CheckReport) -> Table:

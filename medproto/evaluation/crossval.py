@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medproto.datasets import splits
 from medproto.datasets.manifest import Manifest, ManifestRow, Split, read_manifest, write_manifest
 from medproto.datasets.mini_mias import import_mini_mias
 from medproto.datasets.regions import region_manifest
-from medproto.datasets.splits import fold_patients, split_patients
 from medproto.evaluation.baselines import Cases, Matrix, intensity_and_size, last_stages, linear_scores
 from medproto.evaluation.classification import (
     Interval,
@@ -178,10 +178,8 @@ def train_held_out(
 
 def split_fold(rows: Sequence[ManifestRow], fold: int, seed: int) -> dict[str, Split]:
     """Split of every patient in one fold: test, and of the others most train and some val."""
-    of = dict(fold_patients(rows, FOLDS, seed)[fold])
-    others = [row for row in rows if of[row.patient] == "train"]
-    inner = split_patients(others, {"train": 1 - VALIDATION, "val": VALIDATION}, seed)
-    return of | {row.patient: row.split for row in inner if row.split is not None}
+    drawn = splits.split_fold(rows, (fold, FOLDS), VALIDATION, seed)
+    return {row.patient: row.split for row in drawn if row.split is not None}
 
 
 def with_splits(data: InputSet, of: Mapping[str, Split]) -> InputSet:

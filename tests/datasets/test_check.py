@@ -52,7 +52,7 @@ def cohort(folder: Path, patients: int = 2) -> list[ManifestRow]:
 
 def checked(folder: Path, rows: list[ManifestRow], read: bool = True) -> CheckReport:
     path = write_manifest(folder / "manifest.csv", rows)
-    return check_manifest(path, IngestSettings() if read else None, workers=1)
+    return check_manifest(path, IngestSettings() if read else None, workers=0)
 
 
 def places(report: CheckReport) -> dict[str, list[tuple[tuple[int, ...], str]]]:
@@ -74,7 +74,7 @@ def test_a_clean_manifest_has_counts_and_no_finding(tmp_path: Path) -> None:
     assert report.counts["vendor"] == {"not stated": Count(8, 2, 2)}
 
 
-def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
+def test_processes_with_limits_find_what_this_one_finds(tmp_path: Path) -> None:
     rows = cohort(tmp_path, 3)
     (tmp_path / rows[3].path).unlink()
     one = checked(tmp_path, rows)
@@ -203,10 +203,10 @@ def test_exit_codes_tell_clean_findings_and_invalid_apart(
 ) -> None:
     rows = cohort(tmp_path)
     path = write_manifest(tmp_path / "manifest.csv", rows)
-    assert run(monkeypatch, "data", "check", str(path), "--workers", "1") == 0
+    assert run(monkeypatch, "data", "check", str(path), "--workers", "0") == 0
     assert "Nothing is wrong with it." in capsys.readouterr().out
     (tmp_path / rows[0].path).unlink()
-    assert run(monkeypatch, "data", "check", str(path), "--workers", "1", "--json") == 3
+    assert run(monkeypatch, "data", "check", str(path), "--workers", "0", "--json") == 3
     facts = json.loads(capsys.readouterr().out)
     assert facts["findings"][0] | {"sentence": ""} == {
         "code": "FILE_ABSENT",
@@ -259,7 +259,7 @@ def test_nothing_that_is_shown_tells_who_the_patient_is(
     rows[1] = changed(rows[1], side="R", label="malignant", boxes=(Box(top=0, left=0, bottom=999, right=9),))
     path = write_manifest(tmp_path / "manifest.csv", rows)
     for words in ([], ["--json"]):
-        assert run(monkeypatch, "data", "check", str(path), "--workers", "1", *words) == 3
+        assert run(monkeypatch, "data", "check", str(path), "--workers", "0", *words) == 3
     said = capsys.readouterr()
     for planted in ("Zebedee", PATIENT_NAME, PATIENT_ID, BIRTH_DATE):
         assert planted not in said.out + said.err
