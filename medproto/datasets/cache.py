@@ -108,7 +108,9 @@ class ArrayCache:
             for folder in (self._entries, self._runs, self._writing):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             root.chmod(0o700)
-            (settings.folder / "CACHEDIR.TAG").write_text(_TAG, encoding="ascii")
+            tag = settings.folder / "CACHEDIR.TAG"
+            if not tag.exists():
+                tag.write_text(_TAG, encoding="ascii")
             self._lease = self._take_lease()
         except OSError as err:
             self._broken(err)

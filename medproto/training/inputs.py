@@ -30,7 +30,7 @@ from medproto.transforms import Geometry, InputSettings
 Progress = Callable[[int, int], None]
 
 #: So many files at least make it worth starting processes to read them.
-_WORTH_PROCESSES = 8
+WORTH_PROCESSES = 16
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def _outcomes(job: _Job, rows: Sequence[ManifestRow], workers: int) -> Iterator[
         else:
             yield place, known, True
     files = [[(place, rows[place]) for place in places] for places in groups.values()]
-    if workers < 2 or len(files) < _WORTH_PROCESSES:
+    if workers < 2 or len(files) < WORTH_PROCESSES:
         reader = partial(read_mammogram, settings=job.settings[1])
         for file in files:
             yield from _read(job, reader, file)
