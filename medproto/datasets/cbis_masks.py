@@ -110,8 +110,8 @@ def _box(path: Path, size: tuple[int | None, int | None]) -> Box | None:
     except UnreadableImage:
         return None
     low, high = int(stored.min()), int(stored.max())
-    if low == high or ((stored != low) & (stored != high)).any():
-        return None
     inside = stored == high
+    if low == high or np.count_nonzero(inside) + np.count_nonzero(stored == low) < stored.size:
+        return None
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     return Box(top=int(rows[0]), left=int(columns[0]), bottom=int(rows[-1]) + 1, right=int(columns[-1]) + 1)

@@ -98,6 +98,13 @@ def test_a_mask_of_another_size_gives_no_box_and_is_counted(archive: Path) -> No
     assert any(remark.endswith("a mask of the film's size: 1.") for remark in listing.remarks)
 
 
+def test_a_picture_of_the_films_size_is_no_mask(archive: Path) -> None:
+    path = nbia(archive, f"{OTHER}_1", "ROI mask images", "1-1.dcm")
+    for values in (crop(*SIZE), np.zeros(SIZE, np.uint16)):
+        write_image(path, values)
+        assert {row.image: len(row.boxes) for row in list_cbis_ddsm(archive, tables_only=False).rows}[OTHER] == 0
+
+
 def test_a_patient_of_both_sets_is_test_and_counted(tmp_path: Path) -> None:
     calc = FILM.replace("Mass-Training", "Calc-Test")
     write_table(tmp_path / "mass.csv", [cbis_row(FILM, 1, "BENIGN"), cbis_row(FILM.replace("CC", "MLO"), 1, "BENIGN")])

@@ -79,6 +79,15 @@ def test_pseudonyms_are_the_same_under_one_key_and_others_under_another(folder: 
     assert not {row.patient for row in first} & {row.patient for row in other}
 
 
+def test_patients_that_share_a_study_have_an_exam_each(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for patient in ("one", "two"):
+        write(source / f"{patient}.dcm", PatientID=patient, SOPInstanceUID="1.2.3")
+    rows = rows_of(source, tmp_path / "m.csv")
+    assert len({row.exam for row in rows}) == len({row.image for row in rows}) == 2
+
+
 def test_images_are_links_where_the_disk_can_and_take_no_room(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "m.csv"
     rows_of(folder, target)

@@ -43,7 +43,7 @@ MARKED = [
     IMAGES[0] | NOTHING | {"finding_categories": "['Mass', 'Skin Thickening']", "finding_birads": "BI-RADS 5"}
     | {"xmin": 10.5, "ymin": 20.25, "xmax": 30.0, "ymax": 40.0},
     IMAGES[0] | NOTHING | {"finding_categories": "['Suspicious Calcification']", "finding_birads": "BI-RADS 4"}
-    | {"xmin": -3.0, "ymin": 0.0, "xmax": 8.0, "ymax": 9.0},
+    | {"xmin": -3.0, "ymin": 50.0, "xmax": 8.0, "ymax": 65.5},
     *[row | NOTHING for row in IMAGES[1:]],
 ]  # fmt: skip
 
@@ -69,7 +69,7 @@ def test_labels_are_birads_in_words_and_boxes_lie_in_the_image(archive: Path) ->
     assert {image: (row.label, row.birads, row.split) for image, row in rows.items()} == {
         "a1": ("suspicious", "5", "train"), "a2": ("normal", "1", "train"), "b1": ("probably_benign", "3", "test"),
     }  # fmt: skip
-    assert rows["a1"].boxes == (Box(top=20.25, left=10.5, bottom=40, right=30), Box(top=0, left=0, bottom=9, right=8))
+    assert rows["a1"].boxes == (Box(top=20.25, left=10.5, bottom=40, right=30), Box(top=50, left=0, bottom=64, right=8))
     assert rows["a1"].finding == "Mass+Skin Thickening+Suspicious Calcification"
     assert (rows["a2"].boxes, rows["a2"].finding, rows["a2"].density) == ((), None, "C")
     assert (rows["a1"].patient, rows["a1"].exam) == (STUDY, STUDY)
