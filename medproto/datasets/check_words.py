@@ -20,7 +20,7 @@ _VALUES = 20
 def shown(report: CheckReport) -> Iterator[RenderableType]:
     """What is printed of a report, from the top down."""
     total = report.total
-    yield Text(f"{total.rows} images or regions of {total.exams} exams of {total.patients} patients")
+    yield Text(f"{total.rows} images (or regions) of {total.exams} exams of {total.patients} patients")
     yield _counts(report)
     silent = [name for name, values in report.counts.items() if set(values) == {NOT_STATED} and "," not in name]
     if silent:
@@ -75,10 +75,14 @@ def _findings(report: CheckReport) -> Table:
 
 
 def _places(finding: CheckFinding) -> str:
-    words = []
-    for place in finding.places[:_SHOWN]:
+    """The first places in words; rows that stand alone and say no more are listed together."""
+    shown = finding.places[:_SHOWN]
+    alone = [str(place.rows[0]) for place in shown if len(place.rows) == 1 and not place.detail]
+    words = [f"{'rows' if len(alone) > 1 else 'row'} {', '.join(alone)}"] if alone else []
+    for place in shown:
         rows = ", ".join(map(str, place.rows[:_SHOWN])) + (", ..." if len(place.rows) > _SHOWN else "")
-        detail = f" ({place.detail})" if place.detail else ""
-        words.append(f"{'rows' if len(place.rows) > 1 else 'row'} {rows}{detail}")
+        if len(place.rows) > 1 or place.detail:
+            detail = f" ({place.detail})" if place.detail else ""
+            words.append(f"{'rows' if len(place.rows) > 1 else 'row'} {rows}{detail}")
     more = len(finding.places) - _SHOWN
     return "; ".join(words) + (f"; and {more} more" if more > 0 else "")

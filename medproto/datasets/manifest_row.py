@@ -119,8 +119,8 @@ def row_of(number: int, cells: Mapping[str, str]) -> ManifestRow:
     for column in ("boxes", "region"):
         if column in values:
             values[column] = _boxes(number, column, cells[column])
-    if "path" in values:
-        values.setdefault("image", image_id(cells["path"]))
+    if "path" in values and "image" not in values:
+        values["image"] = image_id(cells["path"])
     try:
         return ManifestRow.model_validate(values)
     except ValidationError as err:
