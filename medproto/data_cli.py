@@ -28,10 +28,14 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
     varied: Annotated[bool, typer.Option("--varied", help="Machines of all kinds, not three that are alike.")] = False,
     priors: Annotated[float, typer.Option(min=0, max=1, help="Share of patients with an earlier exam too.")] = 0.0,
+    specials: Annotated[
+        bool, typer.Option("--specials", help="Also OUT/specials: images to be refused, marked or not readable.")
+    ] = False,
 ) -> None:
     """Write a synthetic screening cohort as DICOM, with its manifest split by patient."""
     from medproto.datasets.manifest import read_manifest, write_manifest
     from medproto.datasets.phantom import Cohort, write_phantom
+    from medproto.datasets.phantom_specials import SPECIALS, write_specials
     from medproto.datasets.splits import split_patients
 
     cohort = Cohort(patients, seed, varied, priors)
@@ -39,6 +43,8 @@ def phantom(
         path = write_phantom(out, cohort, report("writing SYNTHETIC patients"), workers=2)
     write_manifest(path, split_patients(read_manifest(path).rows, SPLITS, seed))
     typer.echo(f"{path}: {patients} SYNTHETIC patients")
+    if specials:
+        typer.echo(f"{write_specials(out / 'specials', seed)}: {len(SPECIALS)} SYNTHETIC specials")
 
 
 @app.command()

@@ -18,6 +18,8 @@ from pydicom.uid import (
 
 from medproto.datasets.dicom_encoding import encode_pixels
 
+Stored = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16]
+
 _VIEW_CODES = {
     ("CC", "SCT"): ("399162004", "cranio-caudal"),
     ("CC", "SRT"): ("R-10242", "cranio-caudal"),
@@ -48,7 +50,6 @@ def new_mammogram() -> Dataset:
     ds.BurnedInAnnotation = "YES"
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.PixelRepresentation = 0
     ds.PixelIntensityRelationship = "LOG"
     # PS3.3 C.8.11.3.1.2: larger values are brighter, that is less X-ray intensity
     ds.PixelIntensityRelationshipSign = -1
@@ -65,19 +66,18 @@ def set_view(ds: Dataset, view: str, scheme: str) -> None:
         view: `CC` or `MLO`.
         scheme: `SCT` (current) or `SRT` (retired, still common).
     """
-    code = _code(*_VIEW_CODES[view, scheme], scheme)
+    code = code_item(*_VIEW_CODES[view, scheme], scheme)
     code.ViewModifierCodeSequence = Sequence()
     ds.ViewPosition = view
     ds.ViewCodeSequence = Sequence([code])
-    ds.AnatomicRegionSequence = Sequence([_code(_BREAST_CODES[scheme], "Breast", scheme)])
+    ds.AnatomicRegionSequence = Sequence([code_item(_BREAST_CODES[scheme], "Breast", scheme)])
 
 
-def set_pixels(
-    ds: Dataset, pixels: NDArray[np.uint8] | NDArray[np.uint16], bits_stored: int, window: tuple[float, float]
-) -> None:
+def set_pixels(ds: Dataset, pixels: Stored, bits_stored: int, window: tuple[float, float]) -> None:
     """State pixels and their window (centre, width); shape (rows, columns)."""
     allocated = 8 * pixels.dtype.itemsize
     ds.Rows, ds.Columns = pixels.shape
+    ds.PixelRepresentation = int(pixels.dtype.kind == "i")
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = allocated, bits_stored, bits_stored - 1
     ds.WindowCenter, ds.WindowWidth = window
     ds.WindowCenterWidthExplanation = "NORMAL"
@@ -105,7 +105,8 @@ def save_mammogram(path: Path, ds: Dataset, syntax: UID = ExplicitVRLittleEndian
     )
 
 
-def _code(value: str, meaning: str, scheme: str) -> Dataset:
+def code_item(value: str, meaning: str, scheme: str) -> Dataset:
+    """A code sequence item (PS3.3 8.8)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item

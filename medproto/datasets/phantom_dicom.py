@@ -77,8 +77,7 @@ def phantom_dataset(header: Header, picture: Field) -> Dataset:
 def set_stored(ds: Dataset, style: Style, picture: Field, pad_right: bool) -> None:
     """State the pixels as the style stores them, and how they are to be shown."""
     values = stored_values(picture, style, pad_right)
-    set_pixels(ds, values.view(np.uint16), style.bits, style.windows[0])
-    ds.PixelRepresentation = int(style.signed)
+    set_pixels(ds, values, style.bits, style.windows[0])
     ds.RescaleIntercept, ds.RescaleSlope = style.intercept, style.slope
     if style.monochrome1:
         ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medproto.datasets.dicom_file import Stored
 from medproto.datasets.phantom_anatomy import Field
 
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID", "LUT"]
 Spacing = Literal["calibrated", "detector", "scanned"]
 Naming = Literal["both", "codes", "text"]
-Stored = NDArray[np.uint16] | NDArray[np.int16]
 Curve = NDArray[np.float64]
 
 #: Explanation and steepness of a style's LUTs, in the order they are stored.
@@ -37,7 +37,7 @@ class Style:
         scheme: coding scheme of view and anatomy, `SCT` (current) or `SRT` (retired, still common).
         series: series description, with `{side}` and `{view}`.
         function: VOI by which the stored values show the picture; LUT: three tables beside the window.
-        bits: bits stored, in 16.
+        bits: bits stored, of 16, or 8 of 8.
         signed: whether stored values are signed.
         slope: rescale slope.
         intercept: rescale intercept.
@@ -137,7 +137,9 @@ def stored_values(picture: Field, style: Style, pad_right: bool) -> Stored:
         values[:, -PADDED_COLUMNS if pad_right else 0 : None if pad_right else PADDED_COLUMNS] = style.padding[0]
     if style.monochrome1:
         values = style.least + style.greatest - values
-    return values.astype(np.int16) if style.signed else values.astype(np.uint16)
+    if style.signed:
+        return values.astype(np.int16)
+    return values.astype(np.uint8) if style.bits == 8 else values.astype(np.uint16)
 
 
 def _before_voi(shown: Field, style: Style) -> Field | Curve:

@@ -11,10 +11,12 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation
+from scipy import ndimage
 
 from medproto.datasets.dicom_encoding import LOSSLESS
 from medproto.datasets.manifest import Manifest, read_manifest
 from medproto.datasets.phantom import Cohort, write_phantom
+from medproto.datasets.phantom_anatomy import Breast, Density, draw_anatomy, enlarge
 from medproto.datasets.phantom_findings import BENIGN, MALIGNANT
 from medproto.datasets.phantom_patient import VIEWS, Patient, draw_view
 from medproto.datasets.splits import severity
@@ -135,6 +137,33 @@ def test_classes_are_a_third_each_and_densities_do_not_depend_on_them() -> None:
     both = Counter(label for label, p in zip(worst, patients, strict=True) if len(p.findings) == 2)
     assert both["malignant"] > 10
     assert both["benign"] > 10
+
+
+#: Share of the breast's area that is dense, mean and standard deviation over women by BI-RADS density, by thresholding
+#: in CC views (Gierach et al., Cancer Epidemiol Biomarkers Prev 2014; 23:2338).
+PUBLISHED_DENSE_AREA: dict[Density, tuple[float, float]] = {
+    "A": (0.043, 0.043),
+    "B": (0.193, 0.113),
+    "C": (0.404, 0.148),
+    "D": (0.623, 0.117),
+}
+
+
+def dense_share(breast: Breast, seed: int) -> float:
+    """Share of a CC view's area, skin included, that is nearer to gland than to fat in brightness."""
+    anatomy = draw_anatomy(np.random.default_rng(seed), breast, "CC")
+    smooth = ndimage.gaussian_filter(anatomy.picture, 3)
+    dense = (smooth > (breast.fat + breast.gland) / 2) & (enlarge(anatomy.skin_mm) > 0)
+    return float(dense.sum() / (enlarge(anatomy.skin_mm) > 0).sum())
+
+
+def test_dense_area_of_each_density_lies_within_a_standard_deviation_of_the_published_mean() -> None:
+    means = []
+    for density, (mean, deviation) in PUBLISHED_DENSE_AREA.items():
+        breasts = (Breast.draw(np.random.default_rng([SEED, number]), density) for number in range(12))
+        means.append(np.mean([dense_share(breast, 1000 + number) for number, breast in enumerate(breasts)]))
+        assert abs(means[-1] - mean) < deviation, density
+    assert means == sorted(means)
 
 
 def test_markers_lie_in_air() -> None:
