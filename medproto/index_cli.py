@@ -70,7 +70,8 @@ def index(
     dicomweb: the MG images of a server, fetched into NAME.fetched and then
     listed as a folder is.
 
-    A zip of any of these is unpacked into NAME.unpacked.
+    A zip of any of these is unpacked into NAME.unpacked, which is removed
+    again after indexing a folder: its names may be patients' names.
     """
     from medproto.config import IngestSettings
     from medproto.datasets.dicomweb import Search

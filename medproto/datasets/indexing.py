@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -102,6 +103,9 @@ def index(order: IndexOrder, report: Reporter) -> Indexed:
     if order.source != "dicomweb" and place.is_file() and zipfile.is_zipfile(place):
         place = unzip(place, order.target.with_suffix(".unpacked"), progress=report("unpacking"))
     root, listing = _listed(order, place, report)
+    if order.source == "folder" and place != Path(order.place):
+        # the images have their pseudonymous names beside; these ones may be patients' names
+        shutil.rmtree(place)
     if not listing.rows:
         raise InputError(
             f"{order.source}: none of the {listing.absent} images that the tables name is in the folder, expected some "

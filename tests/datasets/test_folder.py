@@ -145,6 +145,8 @@ def test_a_wrong_table_is_named_by_row_and_column(tmp_path: Path, text: str, sen
     with pytest.raises(InputError, match=sentence) as caught:
         list_folder(FolderOrder(tmp_path / "source", tmp_path / "m.csv", table))
     assert SURNAME not in str(caught.value)
+    # found before any file was read
+    assert not (tmp_path / "m.key").exists()
 
 
 def test_an_interrupted_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:

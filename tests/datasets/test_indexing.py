@@ -83,6 +83,15 @@ def test_a_zip_of_an_archive_gives_the_same_rows(tmp_path: Path) -> None:
         assert zipped.rows[0].path.startswith("m.unpacked/archive/train_images/")
 
 
+def test_a_zip_of_a_folder_leaves_no_name_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "Zebedee-4711").mkdir()
+    write(tmp_path / "Zebedee-4711" / "Zebedee-4711.dcm")
+    manifest = made("folder", packed(tmp_path / "Zebedee-4711", tmp_path / "f.zip"), tmp_path / "out" / "m.csv")
+    assert manifest.file(manifest.rows[0]).is_file()
+    assert not any("Zebedee" in path.name for path in (tmp_path / "out").rglob("*"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["m.csv", "m.files", "m.key", "m.left-out.csv"]
+
+
 def test_paths_are_found_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rsna_archive(tmp_path / "rsna")
     monkeypatch.chdir(tmp_path)
