@@ -6,6 +6,7 @@ A wrong cell is named by row and column and never repeated: the table is a hospi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -30,7 +31,8 @@ def read_labels(path: Path) -> dict[str, TableRow]:
         InputError: names the row and column that is wrong, never the file.
     """
     try:
-        table = read_table(path, REQUIRED)
+        # the table's own name may be a patient's
+        table = [replace(row, table="labels") for row in read_table(path, REQUIRED)]
     except InputError as err:
         raise InputError("labels: cannot read the table, expected a CSV with columns file and label") from err
     if not table:

@@ -130,7 +130,7 @@ def test_the_table_completes_what_the_files_say(folder: Path, tmp_path: Path) ->
     [
         ("name,label\na,b\n", "labels: got no row under columns file and label"),
         ("file,label,colour\na.dcm,x,Zebedee-4711\n", "row 1: got 1 unknown columns, expected only file, label, side"),
-        ("file,label\na.dcm,\n", "row 2, column 'label': got nothing"),
+        ("file,label\na.dcm,\n", "labels: row 2, column 'label': got nothing"),
         ("file,label\na.dcm,x\na.dcm,y\n", "row 3, column 'file': got the same file again"),
         ("file,label,side\nother.dcm,x,Zebedee-4711\n", "row 2, column 'side': got something else, expected L, R"),
         ("file,label,split\nother.dcm,x,Zebedee-4711\n", "row 2, column 'split': got something else, expected train"),
@@ -140,7 +140,7 @@ def test_the_table_completes_what_the_files_say(folder: Path, tmp_path: Path) ->
 def test_a_wrong_table_is_named_by_row_and_column(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "source").mkdir()
     write(tmp_path / "source" / "other.dcm")
-    table = tmp_path / "labels.csv"
+    table = tmp_path / f"{SURNAME}.csv"
     table.write_text(text)
     with pytest.raises(InputError, match=sentence) as caught:
         list_folder(FolderOrder(tmp_path / "source", tmp_path / "m.csv", table))
