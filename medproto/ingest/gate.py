@@ -198,7 +198,7 @@ def judge_picture(pixels: NDArray[np.float32], breast: NDArray[np.bool_], chest_
         breast: mask, same shape.
         chest_wall: side of the picture where the chest wall lies, which the breast always touches.
     """
-    if breast.mean() < LEAST_BREAST:
+    if np.count_nonzero(breast) < LEAST_BREAST * breast.size:
         return [finding("NO_BREAST")]
     findings = []
     front, edge = ("right", breast[:, -1]) if chest_wall == "left" else ("left", breast[:, 0])
