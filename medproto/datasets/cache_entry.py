@@ -1,6 +1,6 @@
 """One cache entry as a file: a digest, the facts as JSON, then the arrays, aligned to be mapped.
 
-The file is `medproto cache 1`, newline, the SHA-256 in hex of all that follows it, newline, the length of the JSON in
+The file is `medproto-cache 1`, newline, the SHA-256 in hex of all that follows it, newline, the length of the JSON in
 ten digits, newline, the JSON, zeros up to a multiple of 64 bytes, then the arrays one after the other, each padded so.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
 
-MAGIC: Final = b"medproto cache 1\n"
+MAGIC: Final = b"medproto-cache 1\n"
 _DIGEST_END: Final = len(MAGIC) + 65
 _HEAD_BYTES: Final = _DIGEST_END + 11
 _ALIGNMENT: Final = 64

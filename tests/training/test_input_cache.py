@@ -10,17 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
+from medproto.cli import app
 from medproto.datasets.cache import FORMAT, CacheSettings
-from medproto.datasets.manifest import Manifest, ManifestRow
+from medproto.datasets.manifest import Manifest, ManifestRow, write_manifest
 from medproto.errors import ConfigError
 from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.reading import read_mammogram
@@ -152,8 +156,6 @@ def test_a_measure_that_was_not_kept_is_taken(cohort: Manifest, tmp_path: Path) 
 
 
 def test_a_refusal_is_kept_and_an_unreadable_file_tried_again(cohort: Manifest, tmp_path: Path) -> None:
-    import pydicom
-
     refused, unreadable = (cohort.file(row) for row in cohort.rows[:2])
     dataset = pydicom.dcmread(refused)
     dataset.PresentationIntentType = "FOR PROCESSING"
@@ -200,8 +202,6 @@ def progress(done, total):
     if done == 5: os.kill(os.getpid(), signal.SIGKILL)
 read(read_manifest(Path({str(cohort.path)!r})), replace(cached(Path({str(tmp_path)!r}), 2), progress=progress))
 """
-    from medproto.datasets.manifest import write_manifest
-
     write_manifest(cohort.path, cohort.rows)
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == -9
@@ -213,8 +213,6 @@ read(read_manifest(Path({str(cohort.path)!r})), replace(cached(Path({str(tmp_pat
 
 
 def test_two_runs_at_once_share_a_cache(cohort: Manifest, tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(lambda _: read(cohort, cached(tmp_path)), range(2))
     assert_same(one, two)
@@ -306,3 +304,19 @@ def test_rows_keep_their_number_where_only_some_are_wanted(cohort: Manifest) -> 
     assert len(got) == 5
     assert row_numbers(got) == ["row 9"]
     assert "absent" not in got.left_out[0]
+
+
+def test_the_console_says_what_came_from_the_cache_and_what_was_left_out(manifest: Manifest, tmp_path: Path) -> None:
+    rows = [row.model_copy(update={"path": str(manifest.file(row))}) for row in manifest.rows if row.split == "test"]
+    rows[1] = rows[1].model_copy(update={"path": str(tmp_path / "Doe^Jane.dcm")})
+    source = write_manifest(tmp_path / "manifest.csv", rows)
+    words = ["evaluate", str(manifest.path.parent / "tiny.bundle"), str(source), "--cache", str(tmp_path / "cache")]
+    first, second = (CliRunner().invoke(app, words) for _ in range(2))
+    assert first.exit_code == second.exit_code == 0
+    assert "7 images, 0 of them from the cache; 1 left out" in first.output
+    assert "7 images, 7 of them from the cache; 1 left out" in second.output
+    assert "left out: row 3: " in second.output
+    assert "Doe" not in second.output
+    nothing = CliRunner().invoke(app, [*words, "--cache-bytes", "0"])
+    assert "7 images, 0 of them from the cache; 1 left out" in nothing.output
+    assert nothing.output.splitlines()[-5:] == second.output.splitlines()[-5:]
