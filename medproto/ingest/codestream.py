@@ -52,7 +52,7 @@ class Tiles(NamedTuple):
     columns: int
     tile_rows: int
     tile_columns: int
-    count: int
+    number: int
 
 
 def check_codestream(stream: bytes, syntax: UID, layout: Layout) -> None:
@@ -137,7 +137,7 @@ def _check_style(parameters: bytes, tiles: Tiles) -> None:
         across = (tiles.tile_columns >> scale >> (exponents & 0x0F)) + 1
         down = (tiles.tile_rows >> scale >> (exponents >> 4)) + 1
         packets += across * down
-    if packets * tiles.count * layers > MAX_PACKETS:
+    if packets * tiles.number * layers > MAX_PACKETS:
         raise unreadable("HOSTILE_SIZE", "its codestream is cut into more packets than a picture has")
 
 
@@ -150,7 +150,7 @@ def _check_tile_parts(stream: bytes, position: int, tiles: Tiles) -> None:
         tile, length, part, _ = TILE_PART.unpack_from(stream, position + 4)
         # A.4.2: the last tile-part may leave its length open
         end = position + length if length else stream.rfind(EOC)
-        if tile >= tiles.count or part != seen.get(tile, 0) or not position + 14 <= end <= len(stream) - 2:
+        if tile >= tiles.number or part != seen.get(tile, 0) or not position + 14 <= end <= len(stream) - 2:
             raise _broken("tile-parts out of order")
         seen[tile] = part + 1
         _check_packets(stream, position + 12, end)
@@ -159,8 +159,8 @@ def _check_tile_parts(stream: bytes, position: int, tiles: Tiles) -> None:
         raise unreadable("TRUNCATED", "its codestream has no end where its tiles end")
     if stream[position + 2 :].strip(b"\0"):
         raise _broken("something after its end")
-    if len(seen) != tiles.count:
-        raise unreadable("TRUNCATED", f"got {len(seen)} tiles, expected {tiles.count}")
+    if len(seen) != tiles.number:
+        raise unreadable("TRUNCATED", f"got {len(seen)} tiles, expected {tiles.number}")
 
 
 def _check_packets(stream: bytes, position: int, end: int) -> None:

@@ -52,7 +52,7 @@ def read_layout(header: Dataset, max_pixels: int) -> Layout:
     rows, columns = _whole(header, "Rows"), _whole(header, "Columns")
     bits_allocated = _whole(header, "BitsAllocated")
     bits_stored = _whole(header, "BitsStored")
-    high_bit = _whole(header, "HighBit", bits_stored - 1)
+    high_bit = _whole(header, "HighBit")
     if rows < 1 or columns < 1:
         raise unreadable("HOSTILE_SIZE", f"got {rows} rows and {columns} columns")
     if rows * columns > max_pixels:
@@ -60,8 +60,11 @@ def read_layout(header: Dataset, max_pixels: int) -> Layout:
     if bits_allocated not in (8, 16) or not 1 <= bits_stored <= high_bit + 1 <= bits_allocated:
         got = f"got {bits_stored} of {bits_allocated} bits with high bit {high_bit}"
         raise unreadable("UNDECODABLE", f"{got}, expected 8 or 16 bits allocated")
-    signed = _whole(header, "PixelRepresentation", 0) == 1
-    return Layout(rows, columns, bits_allocated, bits_stored, high_bit, signed)
+    sign, samples = _whole(header, "PixelRepresentation"), _whole(header, "SamplesPerPixel")
+    if sign not in (0, 1) or samples != 1:
+        got = f"got pixel representation {sign} and {samples} samples a pixel"
+        raise unreadable("UNDECODABLE", f"{got}, expected 0 or 1, and 1 sample")
+    return Layout(rows, columns, bits_allocated, bits_stored, high_bit, sign == 1)
 
 
 def decode(dataset: Dataset, layout: Layout) -> Decoded:
@@ -89,13 +92,12 @@ def decode(dataset: Dataset, layout: Layout) -> Decoded:
     return Decoded(_bit_patterns(values, layout), layout, decoder)
 
 
-def _whole(header: Dataset, keyword: str, default: int | None = None) -> int:
-    """A whole number of the header; UNDECODABLE where it is neither there nor has a default."""
+def _whole(header: Dataset, keyword: str) -> int:
+    """A whole number of the header; UNDECODABLE where it is missing: no default is safe, and all are of type 1."""
     value = whole(header, keyword)
-    value = default if value is None else value
-    if value is not None:
-        return value
-    raise unreadable("UNDECODABLE", f"{keyword} is missing or not a whole number")
+    if value is None:
+        raise unreadable("UNDECODABLE", f"{keyword} is missing or not a whole number")
+    return value
 
 
 def _native(data: bytes, layout: Layout, big_endian_words: bool) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -15,6 +15,7 @@ from medproto.ingest.breast import chest_wall_side
 from medproto.ingest.decoding import decode, read_layout
 from medproto.ingest.gate import finding, judge_header, judge_picture
 from medproto.ingest.header import number, numbers
+from medproto.ingest.legible import check_legible
 from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.opening import identity, is_synthetic, parse, read_bytes
 from medproto.ingest.orientation import judge_lie
@@ -62,8 +63,10 @@ def _rendered(dataset: FileDataset, file_sha256: Future[str], settings: IngestSe
     findings = judge_header(dataset, settings)
     _refuse(findings)  # 2
     naming = name_image(dataset)  # 6
+    layout = read_layout(dataset, settings.max_pixels)  # 1
+    check_legible(dataset)  # 4
     inverted = steps.is_inverted(dataset)
-    decoded = decode(dataset, read_layout(dataset, settings.max_pixels))  # 1, 3
+    decoded = decode(dataset, layout)  # 3
     picture = render(dataset, decoded, settings, beside)  # 4, 5
     chest_wall = chest_wall_side(picture.breast)
     lie = judge_lie(dataset, naming, chest_wall)  # 6

@@ -36,11 +36,11 @@ def decode_rle(frame: bytes, rows: int, columns: int, planes: int) -> NDArray[np
     plane = np.empty(rows * columns, np.uint8)
     for place, (start, end) in enumerate(pairwise(bounds)):
         try:
-            unpacked = imagecodecs.packbits_decode(frame[start:end], out=plane)
+            unpacked = len(imagecodecs.packbits_decode(frame[start:end], out=plane))  # type: ignore[arg-type]
         except RuntimeError as err:
             raise unreadable("UNDECODABLE", "an RLE segment is cut or holds more than its plane") from err
-        if unpacked.size != plane.size:
-            raise unreadable("TRUNCATED", f"an RLE segment holds {unpacked.size} bytes, expected {plane.size}")
+        if unpacked != plane.size:
+            raise unreadable("TRUNCATED", f"an RLE segment holds {unpacked} bytes, expected {plane.size}")
         # PS3.5 G.2: most significant byte first; the array is little endian
         values[:, planes - 1 - place] = plane
     return values.view("<u2" if planes == 2 else np.uint8).reshape(rows, columns)
