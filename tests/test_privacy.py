@@ -33,6 +33,8 @@ from tests.factories import SETTINGS, write_cohort, write_weights
 SURNAME, GIVEN, PATIENT, BIRTH = "Zebedée", "Quillonetta", "PLANTED4711", "19511224"
 #: As they are planted, and as a program might write them instead.
 IDENTIFIERS = (SURNAME, "Zebed", GIVEN, PATIENT, BIRTH, "1951-12-24", "24.12.1951", "24/12/1951")
+#: Of the tiny cohort, enough to train, validate and test on.
+PATIENTS = (0, 1, 2, 3, 8, 9, 12, 13)
 ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 
 
@@ -149,9 +151,8 @@ def run_everything(root: Path, console: Console) -> int:
     manifest, bundle, home = made / "cohort.csv", made / "tiny.bundle", made / "home"
     console("data", "index", "folder", source, "--labels", labels, "--out", manifest)
     console("data", "check", manifest)
-    console("data", "check", manifest, "--json")
     console("data", "split", manifest, "--out", made / "again.csv", "--anew")
-    console("data", "sheet", source, "--out", made / "sheet.png")
+    console("data", "sheet", source / "refused", "--out", made / "sheet.png")
     for path in sorted(source.rglob("*13-R-CC.dcm")) + sorted((source / "refused").iterdir()):
         code = 0 if path.parent.name != "refused" else 1 if path.stem.split("_")[-1] in ("cut", "size", BIRTH) else 3
         console("inspect", path, exit_code=code)
@@ -174,6 +175,8 @@ def write_planted(root: Path, source: Path) -> Path:
     rows = []
     for row in cohort.rows:
         number = int(row.patient.split("-")[1])
+        if number not in PATIENTS:
+            continue
         name = f"{SURNAME}_{GIVEN} {PATIENT}-{number}/{BIRTH} {Path(row.path).name}"
         plant(cohort.file(row), source / name, number)
         rows.append({"file": name, "label": row.label, "split": row.split})
@@ -208,9 +211,9 @@ def test_the_run_leaves_everything_it_should(ran: Ran) -> None:
     kinds = {path.suffix for path in ran.files()}
     assert {".csv", ".png", ".pdf", ".json", ".safetensors", ".yaml"} <= kinds
     assert any(path.read_bytes().startswith(b"SQLite format 3") for path in ran.files())
-    assert len(list((ran.made / "cache").rglob("*"))) > 50
+    assert len(list((ran.made / "cache").rglob("*"))) > 20
     assert b"FOR PROCESSING" in ran.printed
-    assert len(list(ran.images.iterdir())) == 56
+    assert len(list(ran.images.iterdir())) == 4 * len(PATIENTS)
 
 
 def test_no_file_or_folder_is_named_after_a_patient(ran: Ran) -> None:
