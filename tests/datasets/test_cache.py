@@ -170,9 +170,15 @@ def test_bytes_on_disk_stay_below_the_bound(tmp_path: Path) -> None:
 
 
 def test_a_writer_killed_at_any_moment_leaves_no_half_entry(tmp_path: Path) -> None:
-    code = "i = 0\nwhile True:\n    cache.put(key_of('a', i % 40), {'n': i % 40}, {'x': array(i % 40)}); i += 1"
+    code = """
+i = 0
+while True:
+    cache.put(key_of('a', i % 40), {'n': i % 40}, {'x': array(i % 40)})
+    i += 1
+    if i == 3: print('go', flush=True)
+"""
     for pause in (0.02, 0.05, 0.011, 0.033):
-        with other("print('go', flush=True)\n" + code, tmp_path) as process:
+        with other(code, tmp_path) as process:
             assert process.stdout
             process.stdout.readline()
             time.sleep(pause)
