@@ -1,7 +1,7 @@
 """Where the breast is: a mask without markers, labels, borders and film edges, and the side of the chest wall.
 
 Digital detectors give a black background; scanned films add a grey film base, bright labels, white strips beyond the
-film edge and black padding beside it. The mask is found on a copy of about 400 pixels and brought back to the
+film edge and black padding beside it. The mask is found on a copy of about 250 pixels and brought back to the
 original size. The pectoral muscle stays in the mask: it is tissue that the network may see.
 """
 
@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 Side = Literal["left", "right"]
 
 #: Long side of the working copy in pixels.
-WORKING_PX = 384
+WORKING_PX = 256
 #: Pixels of the sample along a side of one pixel of the working copy: enough to average film grain away.
 SAMPLES = 3
 #: Labels hang on the breast by bridges thinner than twice this share of the working copy's long side.
