@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +16,7 @@ from medproto.console import bars
 if TYPE_CHECKING:
     from medproto.datasets.indexing import Indexed
     from medproto.datasets.manifest import ManifestRow
+    from medproto.datasets.tree import Progress
 
 Source = Literal["cbis-ddsm", "cmmd", "vindr", "mini-mias", "rsna", "folder", "dicomweb"]
 DAY = "%Y-%m-%d"
@@ -88,9 +89,21 @@ def index(
     )
     order = IndexOrder(source, place, target, labels, tables_only, seed, cores, settings, search)
     with bars() as report:
-        made = run(order, report)
+        made = run(order, lambda title: _when_begun(report, title))
     for line in _summary(made, tables_only):
         typer.echo(line)
+
+
+def _when_begun(report: Callable[[str], Progress], title: str) -> Progress:
+    """A bar that is drawn once there is something to draw: none stays at 0 where a table is refused."""
+    bar: list[Progress] = []
+
+    def progress(done: int, total: int) -> None:
+        if not bar:
+            bar.append(report(title))
+        bar[0](done, total)
+
+    return progress
 
 
 def _summary(made: Indexed, tables_only: bool) -> Iterable[str]:
