@@ -11,11 +11,12 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from medproto.config import IngestSettings
 from medproto.errors import UnreadableImage
@@ -25,14 +26,28 @@ from medproto.ingest.mammogram import Identity
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
-#: Tag (0002,0000) in little endian.
-GROUP_LENGTH = b"\x02\x00\x00\x00"
+#: Group and Transfer Syntax UID of the file meta information, in little endian.
+META_GROUP, TRANSFER_SYNTAX = b"\x02\x00", b"\x02\x00\x10\x00"
+DEFLATED, EXPLICIT = (one.encode("ascii") for one in (DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian))
+#: Value representations with four bytes of length (PS3.5 7.1.2).
+LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 #: Sequence delimitation item in little endian (PS3.5 7.5.2), which four bytes of length follow.
 DELIMITER = b"\xfe\xff\xdd\xe0"
-#: Transfer Syntax UID is looked for in so many bytes of the file meta information.
-META_BYTES = 4096
+#: Transfer Syntax UID is looked for in so many bytes where a file is not read as a whole.
+META_BYTES = 1 << 16
+#: What a deflated file may inflate to: uncompressed pixels, and so much beside them.
+MAX_BYTES_PER_PIXEL, HEADER_BYTES = 2, 64 * 1024**2
+#: Limits of reading headers alone.
+LIMITS = IngestSettings()
 #: What pydicom raises on bytes that are not DICOM, or not to the end.
 FOREIGN = (*MALFORMED, InvalidDicomError, OSError, struct.error, zlib.error)
+
+
+class Meta(NamedTuple):
+    """What the file meta information says: the transfer syntax, empty where it does not, and where it ends."""
+
+    syntax: bytes
+    end: int
 
 
 def read_bytes(path: Path, settings: IngestSettings) -> bytes:
@@ -57,11 +72,15 @@ def parse(data: bytes, settings: IngestSettings) -> FileDataset:
         raise unreadable("NOT_DICOM")
     with quiet() as heard:
         try:
-            dataset = pydicom.dcmread(io.BytesIO(_inflated(data, settings)))
+            meta = _meta(data)
+            dataset = pydicom.dcmread(io.BytesIO(_plain(data, meta, settings)))
+            _name_syntax(dataset, meta)
         except UnreadableImage:
             raise
         except InvalidDicomError as err:
             raise unreadable("NOT_DICOM") from err
+        except RecursionError as err:
+            raise unreadable("HOSTILE_SIZE", "its sequences are nested too deeply") from err
         except FOREIGN as err:
             raise unreadable("TRUNCATED", "its elements cannot be read to the end") from err
     # pydicom warns of an early end of file and goes on with what it has
@@ -88,14 +107,17 @@ def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDatase
     """
     with quiet():
         try:
+            if not path.is_file():
+                # a device or a pipe has no end
+                return None
             with path.open("rb") as file:
-                start = file.read(144 + META_BYTES)
-                deflated = DeflatedExplicitVRLittleEndian.encode("ascii") in start
-                # pydicom inflates such a file without bound
-                source = io.BytesIO(_inflated(start + file.read(), IngestSettings())) if deflated else file
-                source.seek(0)
-                wanted = list(keywords) if keywords else None
-                return pydicom.dcmread(source, stop_before_pixels=True, specific_tags=wanted)
+                meta = _meta(file.read(META_BYTES))
+            inflated = meta.syntax == DEFLATED
+            source = io.BytesIO(_plain(read_bytes(path, LIMITS), meta, LIMITS)) if inflated else path
+            wanted = list(keywords) if keywords else None
+            header = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=wanted)
+            _name_syntax(header, meta)
+            return header
         except (UnreadableImage, *FOREIGN):
             return None
 
@@ -115,20 +137,44 @@ def is_synthetic(header: FileDataset) -> bool:
     )
 
 
-def _inflated(data: bytes, settings: IngestSettings) -> bytes:
-    """The file with its dataset inflated where it is deflated (PS3.5 A.5), at most to an accepted size."""
-    # PS3.10 7.1: the group length comes first and says where the file meta information ends
-    group, length = struct.unpack("<4s4xI", data[132:144]) if len(data) >= 144 else (b"", 0)
-    start = 144 + length
-    if DeflatedExplicitVRLittleEndian.encode("ascii") not in data[144 : 144 + META_BYTES]:
+def _plain(data: bytes, meta: Meta, settings: IngestSettings) -> bytes:
+    """The file with its dataset inflated where it is deflated (PS3.5 A.5), at most to the size of an accepted picture.
+
+    An inflated file says Explicit VR Little Endian, so that pydicom does not inflate it without bound.
+    """
+    if meta.syntax != DEFLATED:
         return data
-    if group != GROUP_LENGTH:
-        raise unreadable("NOT_DICOM")
+    limit = min(settings.max_file_bytes, MAX_BYTES_PER_PIXEL * settings.max_pixels + HEADER_BYTES)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflater.decompress(data[start:], settings.max_file_bytes)
+    plain = inflater.decompress(data[meta.end :], limit)
     if inflater.unconsumed_tail:
-        raise unreadable("HOSTILE_SIZE", f"it inflates to more than {settings.max_file_bytes} bytes")
-    if not inflater.eof:
-        raise unreadable("TRUNCATED", "its deflated data have no end")
-    packer = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return data[:start] + packer.compress(plain) + packer.flush()
+        raise unreadable("HOSTILE_SIZE", f"it inflates to more than {limit} bytes")
+    if not inflater.eof or inflater.unused_data.strip(b"\0"):
+        raise unreadable("TRUNCATED", "its deflated data have no end, or do not end with the file")
+    return data[: meta.end].replace(DEFLATED, EXPLICIT.ljust(len(DEFLATED), b"\0")) + plain
+
+
+def _name_syntax(dataset: FileDataset, meta: Meta) -> None:
+    """Have an inflated dataset name the transfer syntax of its file again."""
+    if meta.syntax == DEFLATED:
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+
+
+def _meta(data: bytes) -> Meta:
+    """Where the file meta information ends and what it says (PS3.10 7.1: Explicit VR Little Endian, group 0002).
+
+    pydicom would follow a transfer syntax that is not found here, and inflate what it likes.
+    """
+    position, syntax = PREAMBLE_BYTES + len(MAGIC), b""
+    while data[position : position + 2] == META_GROUP:
+        tag, vr = data[position : position + 4], data[position + 4 : position + 6]
+        if not (vr.isalpha() and vr.isupper()) or position + 12 > len(data):
+            raise unreadable("NOT_DICOM")
+        if vr in LONG:
+            start, (length,) = position + 12, struct.unpack_from("<I", data, position + 8)
+        else:
+            start, (length,) = position + 8, struct.unpack_from("<H", data, position + 6)
+        position = start + length
+        if tag == TRANSFER_SYNTAX:
+            syntax = data[start:position].rstrip(b" \0")
+    return Meta(syntax, position)
