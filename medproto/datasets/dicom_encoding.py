@@ -45,7 +45,7 @@ class Coding(NamedTuple):
     Args:
         encode: pixels, shape (rows, columns), and bits stored to one frame's stream.
         method: Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1); empty where nothing is lost.
-        signed: whether the stream itself knows of signs; else it carries bit patterns.
+        signed: whether the stream holds signed values; else it carries their bit patterns.
     """
 
     encode: Callable[[Pixels, int], bytes]
@@ -78,7 +78,7 @@ def _jpeg_2000_lossy(pixels: Pixels, bits: int) -> bytes:
 
 #: PS3.5 A.4.4: HTJ2K Lossless RPCL orders by resolution first and holds tile-part lengths; the encoder does for all.
 CODINGS: dict[UID, Coding] = {
-    RLELossless: Coding(_rle),
+    RLELossless: Coding(_rle, signed=True),
     JPEGLossless: Coding(_jpeg_lossless(4)),
     JPEGLosslessSV1: Coding(_jpeg_lossless(1)),
     JPEGLSLossless: Coding(lambda pixels, _: bytes(imagecodecs.jpegls_encode(pixels))),
@@ -99,7 +99,7 @@ def encode_pixels(ds: Dataset, syntax: UID) -> None:
     """Put the dataset's one frame of little-endian pixel data into a transfer syntax, and say so where it is lossy.
 
     Raises:
-        InputError: the syntax cannot be written, holds fewer bits than are stored, or would lose signs.
+        InputError: the syntax cannot be written, holds fewer bits than are stored, or does not keep signs.
     """
     if syntax in NATIVE:
         if syntax == ExplicitVRBigEndian and ds.BitsAllocated == 16:
@@ -111,9 +111,9 @@ def encode_pixels(ds: Dataset, syntax: UID) -> None:
     most = {JPEGBaseline8Bit: 8, JPEGExtended12Bit: 12}.get(syntax, 16)
     if ds.BitsStored > most:
         raise InputError(f"{syntax.name}: got {ds.BitsStored} bits stored, expected at most {most}")
-    if coding.method and ds.PixelRepresentation == 1:
-        # a small loss in a bit pattern can turn its sign
-        raise InputError(f"{syntax.name}: got signed values, expected unsigned ones where values are lost")
+    if ds.PixelRepresentation == 1 and not coding.signed and (coding.method or ds.BitsStored < ds.BitsAllocated):
+        # a small loss in a bit pattern can turn its sign, and readers part on where the sign of a short pattern is
+        raise InputError(f"{syntax.name}: got signed values, expected unsigned ones or lossless ones of all bits")
     stream = coding.encode(_pixels(ds, coding.signed), ds.BitsStored)
     if coding.method:
         ds.LossyImageCompression = "01"
@@ -125,9 +125,6 @@ def encode_pixels(ds: Dataset, syntax: UID) -> None:
 
 
 def _pixels(ds: Dataset, signed: bool) -> Pixels:
-    """The values, or, where the stream knows no signs, their bit patterns; shape (rows, columns)."""
+    """The values, or, where the stream holds unsigned ones alone, their bit patterns; shape (rows, columns)."""
     kind = "i" if signed and ds.PixelRepresentation == 1 else "u"
-    values = np.frombuffer(ds.PixelData, f"<{kind}{ds.BitsAllocated // 8}").reshape(ds.Rows, ds.Columns)
-    if kind == "u" and ds.BitsStored < ds.BitsAllocated:
-        values = values & values.dtype.type((1 << ds.BitsStored) - 1)
-    return values
+    return np.frombuffer(ds.PixelData, f"<{kind}{ds.BitsAllocated // 8}").reshape(ds.Rows, ds.Columns)

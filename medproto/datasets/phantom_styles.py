@@ -38,7 +38,7 @@ class Style:
         series: series description, with `{side}` and `{view}`.
         function: VOI by which the stored values show the picture; LUT: three tables beside the window.
         bits: bits stored, of 16, or 8 of 8.
-        signed: whether stored values are signed.
+        signed: whether stored values are signed; of 16 bits, since readers part on the signs of fewer in JPEG streams.
         slope: rescale slope.
         intercept: rescale intercept.
         monochrome1: whether the values are stored complemented, with Presentation LUT Shape INVERSE.
@@ -110,14 +110,14 @@ VENDORS = (
         "Phantom style 6", 2048, 3600, "SRT", "SYNTHETIC {side} {view} standard", function="LUT",
         further=((2048, 2800), (2048, 4000)),
     ),
-    Style("Phantom style 7", 8200.5, 30000, "SCT", "{view} {side} SYNTHETIC", bits=14, signed=True, slope=2,
+    Style("Phantom style 7", 8200.5, 30000, "SCT", "{view} {side} SYNTHETIC", bits=16, signed=True, slope=0.5,
           intercept=8192, spacing=("detector",)),
     Style("Phantom style 8", 512, 1000, "SCT", "SYNTHETIC CR {side} {view}", bits=10, monochrome1=True),
     Style("Phantom style 9", 32000, 60000, "SCT", "SYNTHETIC {side} {view} padded", bits=16, padding=(0, 255),
           spacing=("calibrated",)),
     Style("Phantom style 10", 2047.5, 1400, "SRT", "SYNTHETIC film {view} {side}", function="SIGMOID",
           monochrome1=True, spacing=("scanned",), naming="text"),
-    Style("Phantom style 11", 0, 900, "SCT", "SYNTHETIC {view}, {side} breast", function="LUT", bits=10, signed=True,
+    Style("Phantom style 11", 511.5, 900, "SCT", "SYNTHETIC {view}, {side} breast", function="LUT", bits=10,
           monochrome1=True),
 )  # fmt: skip
 

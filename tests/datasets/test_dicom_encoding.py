@@ -13,13 +13,15 @@ from pydicom.uid import (
     MPEG2MPML,
     UID,
     HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    RLELossless,
 )
 
-from medproto.datasets.dicom_encoding import LOSSLESS, LOSSY, encode_pixels
+from medproto.datasets.dicom_encoding import LOSSLESS, LOSSY, NATIVE, encode_pixels
 from medproto.datasets.dicom_file import derived_uid, new_mammogram, save_mammogram, set_pixels, set_view
 from medproto.errors import InputError
 from medproto.ingest.decoding import decode, read_layout
@@ -56,14 +58,19 @@ def back(path: Path) -> NDArray[np.int64]:
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.keyword)
-@pytest.mark.parametrize(
-    "bits, signed", [(8, False), (10, False), (12, False), (12, True), (14, False), (16, False), (16, True)]
-)
+@pytest.mark.parametrize("bits, signed", [(8, False), (10, False), (12, False), (14, False), (16, False), (16, True)])
 def test_lossless_syntaxes_give_every_value_back(tmp_path: Path, syntax: UID, bits: int, signed: bool) -> None:
     pixels = values(bits, signed)
     save_mammogram(tmp_path / "a.dcm", mammogram(pixels, bits), syntax)
     np.testing.assert_array_equal(back(tmp_path / "a.dcm"), pixels)
     assert pydicom.dcmread(tmp_path / "a.dcm").file_meta.TransferSyntaxUID == syntax
+
+
+@pytest.mark.parametrize("syntax", [*NATIVE, RLELossless, JPEG2000Lossless], ids=lambda syntax: syntax.keyword)
+def test_signs_of_fewer_bits_reach_other_readers_too(tmp_path: Path, syntax: UID) -> None:
+    pixels = values(14, signed=True)
+    save_mammogram(tmp_path / "a.dcm", mammogram(pixels, 14), syntax)
+    np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "a.dcm").pixel_array, pixels)
 
 
 @pytest.mark.parametrize("syntax", LOSSY, ids=lambda syntax: syntax.keyword)
@@ -101,7 +108,8 @@ def test_rpcl_streams_order_by_resolution_and_hold_their_lengths() -> None:
     [
         (JPEGBaseline8Bit, 12, False, "got 12 bits stored, expected at most 8"),
         (JPEGExtended12Bit, 14, False, "got 14 bits stored, expected at most 12"),
-        (JPEGExtended12Bit, 12, True, "got signed values, expected unsigned ones"),
+        (JPEGExtended12Bit, 12, True, "got signed values, expected unsigned ones or lossless ones of all bits"),
+        (JPEGLosslessSV1, 12, True, "got signed values, expected unsigned ones or lossless ones of all bits"),
         (MPEG2MPML, 12, False, "expected one of those that can be written"),
     ],
 )
