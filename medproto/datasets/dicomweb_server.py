@@ -114,8 +114,12 @@ class Server:
             DicomwebError: the server has not got it, sends something else or more than `max_bytes`, or is gone.
         """
         url = f"{self._url}/studies/{instance.study}/series/{instance.series}/instances/{instance.sop}"
-        # PS3.18 8.7.3.5.2: any transfer syntax, so that nothing is decoded and coded again on the way.
-        wish = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+        # PS3.18 8.7.3.5.2: any transfer syntax, so that nothing is decoded and coded again on the way. Nor packed: for
+        # the eight films of 84 MB that this was measured with, Orthanc took 11 s with gzip and 2.5 s without.
+        wish = {
+            "Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*',
+            "Accept-Encoding": "identity",
+        }
 
         def get() -> bytes:
             with self._session.get(url, headers=wish, stream=True, timeout=TIMEOUT_S) as response:
