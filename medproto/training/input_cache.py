@@ -32,7 +32,7 @@ from medproto.datasets.cache import ArrayCache, key_of, unchanged
 from medproto.datasets.manifest import Manifest, ManifestRow
 from medproto.ingest.mammogram import Mammogram
 from medproto.records import Box
-from medproto.training.rendering import Measure, View, annotation_of
+from medproto.training.rendering import Measure, View, has_annotation
 from medproto.transforms import Geometry, InputSettings
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -83,17 +83,18 @@ class InputCache:
 
     def find(self, row: ManifestRow) -> View | str | None:
         """The row's view, or the sentence for which its image was refused; None where its file has to be read."""
+        mask = self._manifest.mask(row)
         try:
             reading = self._kept.get(self._reading_key(self._kept.file_sha256(self._manifest.file(row))))
-            if reading is None or "refused" in reading.facts:
-                return None if reading is None else str(reading.facts["refused"])
-            key = self._view_key(reading.facts["pixels_sha256"], reading.facts["rendering"], row)
-            view = self._kept.get(key)
-            lesion = self._kept.get(self._lesion_key(key, row)) if annotation_of(row) else None
-        except OSError:  # the file, or the mask: reading it says what is wrong
+            mask_sha256 = self._kept.file_sha256(mask) if mask else ""
+        except OSError:  # reading them says what is wrong
             return None
-        measured = self._measured(reading.facts["pixels_sha256"])
-        if view is None or measured is None or (annotation_of(row) and lesion is None):
+        if reading is None or "refused" in reading.facts:
+            return None if reading is None else str(reading.facts["refused"])
+        key = self._view_key(reading.facts["pixels_sha256"], reading.facts["rendering"], row)
+        view, measured = self._kept.get(key), self._measured(reading.facts["pixels_sha256"])
+        lesion = self._kept.get(_lesion_key(key, row, mask_sha256)) if has_annotation(row) else None
+        if view is None or measured is None or (has_annotation(row) and lesion is None):
             return None
         breast = view.arrays["breast"]
         return View(
@@ -105,6 +106,7 @@ class InputCache:
             synthetic=bool(view.facts["synthetic"]),
             crop=Box.model_validate(view.facts["crop"]),
             measured=measured,
+            mask_sha256=mask_sha256,
         )
 
     def keep(self, before: os.stat_result, mammogram: Mammogram, made: Sequence[tuple[ManifestRow, View]]) -> None:
@@ -114,8 +116,8 @@ class InputCache:
             key = self._view_key(mammogram.pixels_sha256, rendering, row)
             facts = {"geometry": astuple(view.geometry), "crop": view.crop.model_dump(), "synthetic": view.synthetic}
             self._kept.put(key, facts, {"image": view.image, "breast": view.breast})
-            if annotation_of(row):
-                self._kept.put(self._lesion_key(key, row), {}, {"lesion": view.lesion})
+            if has_annotation(row):
+                self._kept.put(_lesion_key(key, row, view.mask_sha256), {}, {"lesion": view.lesion})
             if self._measure:
                 self._kept.put(_measure_key(view.pixels_sha256, self._measure), {"values": view.measured})
         facts = {"pixels_sha256": mammogram.pixels_sha256, "rendering": rendering}
@@ -124,7 +126,10 @@ class InputCache:
 
     def keep_refusal(self, path: Path, before: os.stat_result, sentence: str) -> None:
         """Keep why the gate refused a file, unless the file has changed since `before`."""
-        sha256 = self._kept.file_sha256(path)
+        try:
+            sha256 = self._kept.file_sha256(path)
+        except OSError:  # it went away: there is nothing to be known again
+            return
         if unchanged(path, before):
             self._kept.put(self._reading_key(sha256), {"refused": sentence})
 
@@ -142,10 +147,9 @@ class InputCache:
         region = row.region and row.region.model_dump()
         return key_of("view", pixels_sha256, rendering, self._inputs, region, rendering_code())
 
-    def _lesion_key(self, view_key: str, row: ManifestRow) -> str:
-        mask = self._manifest.mask(row)
-        boxes = [box.model_dump() for box in row.boxes]
-        return key_of("lesion", view_key, self._kept.file_sha256(mask) if mask else boxes)
+
+def _lesion_key(view_key: str, row: ManifestRow, mask_sha256: str) -> str:
+    return key_of("lesion", view_key, mask_sha256 or [box.model_dump() for box in row.boxes])
 
 
 def rendering_digest(mammogram: Mammogram) -> str:

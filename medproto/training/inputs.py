@@ -6,7 +6,7 @@ import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from medproto.transforms import Geometry, InputSettings
 #: Called with (done, total); progress bars are drawn by whoever owns the terminal.
 Progress = Callable[[int, int], None]
 
-#: So many files at least make it worth starting processes to read them.
+#: So many files at least are worth processes to read them.
 WORTH_PROCESSES = 16
 
 
@@ -225,36 +225,41 @@ class _Planes:
 
 
 def _outcomes(job: _Job, rows: Sequence[ManifestRow], workers: int) -> Iterator[_Outcome]:
-    """What becomes of each row, those first that need no reading; in no order beyond that."""
-    groups: dict[str, list[int]] = {}
+    """What becomes of each row, file by file."""
+    groups: dict[str, list[tuple[int, ManifestRow]]] = {}
     for place, row in enumerate(rows):
-        known = job.cache.find(row) if job.cache else None
-        if known is None:
-            groups.setdefault(row.path, []).append(place)
-        else:
-            yield place, known, True
-    files = [[(place, rows[place]) for place in places] for places in groups.values()]
+        groups.setdefault(row.path, []).append((place, row))
+    files = list(groups.values())
     if workers < 2 or len(files) < WORTH_PROCESSES:
         reader = partial(read_mammogram, settings=job.settings[1])
         for file in files:
-            yield from _read(job, reader, file)
+            yield from _take(job, reader, file)
         return
     with ExitStack() as stack:
         free = queue.SimpleQueue[Sandbox]()
         for _ in range(workers):
-            free.put(stack.enter_context(Sandbox(job.settings[1])))
+            # Its process starts with the first file that has to be read.
+            free.put(stack.enter_context(closing(Sandbox(job.settings[1]))))
         pool = stack.enter_context(ThreadPoolExecutor(workers))
-        for outcomes in pool.map(partial(_read_apart, job, free), files):
+        for outcomes in pool.map(partial(_take_apart, job, free), files):
             yield from outcomes
 
 
-def _read_apart(job: _Job, free: queue.SimpleQueue[Sandbox], file: list[tuple[int, ManifestRow]]) -> list[_Outcome]:
-    """Read a file in the next free process; what follows reading is done in this thread."""
+def _take_apart(job: _Job, free: queue.SimpleQueue[Sandbox], file: list[tuple[int, ManifestRow]]) -> list[_Outcome]:
+    """Read a file, where that is needed, in the next free process; the rest is done in this thread."""
     sandbox = free.get()
     try:
-        return _read(job, sandbox.read, file)
+        return _take(job, sandbox.read, file)
     finally:
         free.put(sandbox)
+
+
+def _take(job: _Job, reader: Reader, file: list[tuple[int, ManifestRow]]) -> list[_Outcome]:
+    """The rows of one file from the cache; the file is read for those that are not there."""
+    found = [(place, row, job.cache.find(row) if job.cache else None) for place, row in file]
+    known = [(place, made, True) for place, _, made in found if made is not None]
+    missing = [(place, row) for place, row, made in found if made is None]
+    return known + _read(job, reader, missing) if missing else known
 
 
 def _read(job: _Job, reader: Reader, file: list[tuple[int, ManifestRow]]) -> list[_Outcome]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from medproto.datasets.manifest import Manifest, ManifestRow
 from medproto.errors import InputError
@@ -34,6 +37,8 @@ class View:
     synthetic: bool
     crop: Box
     measured: tuple[float, ...]
+    #: SHA-256 of the lesion mask's file; empty where boxes or nothing say where the lesion is.
+    mask_sha256: str
 
 
 def render(
@@ -46,10 +51,11 @@ def render(
     """
     manifest, row = source
     view = model_input(mammogram, settings, row.region)
-    if annotation_of(row) is None:
-        lesion = np.zeros(tuple(view.breast.shape), dtype=np.uint8)
-    else:
-        plane = to_input_plane(_lesion_mask(manifest, row, mammogram), view)
+    path = manifest.mask(row)
+    content = _read_mask(path) if path else b""
+    lesion = np.zeros(tuple(view.breast.shape), dtype=np.uint8)
+    if has_annotation(row):
+        plane = to_input_plane(_decoded(content, mammogram) if content else _boxed(row, mammogram), view)
         lesion = (plane.numpy() > _LESION_SHARE).astype(np.uint8)
     return View(
         image=view.image.numpy(),
@@ -60,28 +66,42 @@ def render(
         synthetic=mammogram.synthetic,
         crop=view.crop,
         measured=tuple(measure(mammogram.pixels).tolist()) if measure else (),
+        mask_sha256=hashlib.sha256(content).hexdigest() if content else "",
     )
 
 
-def annotation_of(row: ManifestRow) -> tuple[Box, ...] | str | None:
-    """What says where the row's lesion is: the name of its mask where there is one, else boxes; None without either."""
-    return row.mask or row.boxes or None
+def has_annotation(row: ManifestRow) -> bool:
+    """Whether a mask or boxes say where the row's lesion is; a mask is taken before boxes."""
+    return bool(row.mask or row.boxes)
 
 
-def _lesion_mask(manifest: Manifest, row: ManifestRow, mammogram: Mammogram) -> NDArray[np.bool_]:
-    """The annotated lesion on the original pixels."""
-    path = manifest.mask(row)
-    if path is None:
-        mask = np.zeros(mammogram.pixels.shape, dtype=bool)
-        for box in row.boxes:
-            mask[max(int(box.top), 0) : int(box.bottom), max(int(box.left), 0) : int(box.right)] = True
-        return mask
+def _boxed(row: ManifestRow, mammogram: Mammogram) -> NDArray[np.bool_]:
+    """The row's boxes on the original pixels."""
+    mask = np.zeros(mammogram.pixels.shape, dtype=bool)
+    for box in row.boxes:
+        mask[max(int(box.top), 0) : int(box.bottom), max(int(box.left), 0) : int(box.right)] = True
+    return mask
+
+
+def _read_mask(path: Path) -> bytes:
     try:
-        with Image.open(path) as picture:
-            mask = np.asarray(picture) > 0
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as err:
-        # the texts of these repeat the path
-        raise InputError("lesion mask: cannot be read, expected a picture of the size of its image") from err
+        content = path.read_bytes()
+    except OSError as err:
+        # the text of an OSError repeats the path
+        reason = (err.strerror or "input/output error").lower()
+        raise InputError(f"lesion mask: cannot be read ({reason}), expected a picture") from None
+    if not content:
+        raise InputError("lesion mask: got an empty file, expected a picture")
+    return content
+
+
+def _decoded(content: bytes, mammogram: Mammogram) -> NDArray[np.bool_]:
+    """The lesion mask on the original pixels."""
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            mask: NDArray[np.bool_] = np.asarray(picture) > 0
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
+        raise InputError("lesion mask: cannot be decoded, expected a picture of the size of its image") from err
     if mask.shape != mammogram.pixels.shape:
         raise InputError(
             f"lesion mask: got {' x '.join(map(str, mask.shape))} pixels, "

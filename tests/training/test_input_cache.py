@@ -30,10 +30,12 @@ from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.reading import read_mammogram
 from medproto.records import Box
 from medproto.training.input_cache import RENDERING_LIBRARIES, RENDERING_SOURCES, rendering_digest
-from medproto.training.inputs import InputSet, Loading, load_inputs
+from medproto.training.inputs import WORTH_PROCESSES, InputSet, Loading, load_inputs
 from medproto.transforms import InputSettings
 from tests.factories import SETTINGS, train_tiny
 
+#: Rows that are read: enough for processes to be started.
+COUNT = WORTH_PROCESSES
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -45,8 +47,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture
 def cohort(manifest: Manifest, tmp_path: Path) -> Manifest:
-    """Three patients of the cohort, in files that a test may change; their times are settled."""
-    rows = manifest.rows[:12]
+    """Four patients of the cohort, in files that a test may change."""
+    rows = manifest.rows[:COUNT]
     for row in rows:
         target = tmp_path / row.path
         target.parent.mkdir(exist_ok=True)
@@ -89,7 +91,7 @@ def assert_same(one: InputSet, other: InputSet) -> None:
 def test_inputs_are_the_same_with_and_without_cache(cohort: Manifest, tmp_path: Path, workers: int) -> None:
     plain = read(cohort, Loading(1, measure=mean_and_maximum))
     first, second = (read(cohort, cached(tmp_path, workers)) for _ in range(2))
-    assert (plain.reused, first.reused, second.reused) == (0, 0, 12)
+    assert (plain.reused, first.reused, second.reused) == (0, 0, COUNT)
     assert_same(first, plain)
     assert_same(second, plain)
     assert len(plain.sources[0].measured) == 2
@@ -101,7 +103,7 @@ def test_files_that_moved_are_known_by_their_bytes(cohort: Manifest, tmp_path: P
     (tmp_path / "images").rename(tmp_path / "moved")
     rows = tuple(row.model_copy(update={"path": row.path.replace("images", "moved")}) for row in cohort.rows)
     second = read(replace(cohort, rows=rows), cached(tmp_path))
-    assert second.reused == 12
+    assert second.reused == COUNT
     assert torch.equal(first.images, second.images)
 
 
@@ -111,7 +113,7 @@ def test_a_file_that_was_replaced_is_read_anew(cohort: Manifest, tmp_path: Path)
     again = read(cohort, cached(tmp_path))
     assert again.sources[0].pixels_sha256 == again.sources[1].pixels_sha256
     assert torch.equal(again.images[0], again.images[1])
-    assert again.reused == 12  # its bytes were known, as those of the other file
+    assert again.reused == COUNT  # its bytes were known, as those of the other file
 
 
 def test_other_settings_regions_boxes_and_masks_are_made_anew(cohort: Manifest, tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_other_settings_regions_boxes_and_masks_are_made_anew(cohort: Manifest, 
     moved = with_row(cohort, place, boxes=(Box(top=60, left=10, bottom=90, right=30),))
     for changed in (region, moved):
         got = read(changed, cached(tmp_path))
-        assert got.reused == 11
+        assert got.reused == COUNT - 1
         assert_same(got, read(changed, Loading(1, measure=mean_and_maximum)))
         assert not torch.equal(got.lesion[place], first.lesion[place])
     masked = with_row(cohort, place, mask="mask.png")
@@ -131,18 +133,18 @@ def test_other_settings_regions_boxes_and_masks_are_made_anew(cohort: Manifest, 
         mask[30 + offset : 60 + offset, 5:35] = True
         Image.fromarray(mask).save(tmp_path / "mask.png")
         got = read(masked, cached(tmp_path))
-        assert got.reused == 11
+        assert got.reused == COUNT - 1
         assert_same(got, read(masked, Loading(1, measure=mean_and_maximum)))
-    assert read(masked, cached(tmp_path)).reused == 12
-    assert read(cohort, cached(tmp_path)).reused == 12  # nothing was displaced
+    assert read(masked, cached(tmp_path)).reused == COUNT
+    assert read(cohort, cached(tmp_path)).reused == COUNT  # nothing was displaced
 
 
 def test_other_ingest_settings_are_read_anew(cohort: Manifest, tmp_path: Path) -> None:
-    labels, ingest = [0] * 12, SETTINGS.ingest
+    labels, ingest = [0] * COUNT, SETTINGS.ingest
     loading = cached(tmp_path)
     load_inputs(cohort, labels, (SETTINGS.inputs, ingest), loading)
     bounds = ingest.model_copy(update={"file_seconds": 99.0})
-    assert load_inputs(cohort, labels, (SETTINGS.inputs, bounds), loading).reused == 12
+    assert load_inputs(cohort, labels, (SETTINGS.inputs, bounds), loading).reused == COUNT
     other = ingest.model_copy(update={"voi_index": 1})
     assert load_inputs(cohort, labels, (SETTINGS.inputs, other), loading).reused == 0
 
@@ -152,7 +154,7 @@ def test_a_measure_that_was_not_kept_is_taken(cohort: Manifest, tmp_path: Path) 
     got = read(cohort, cached(tmp_path))
     assert got.reused == 0
     assert got.sources == read(cohort, Loading(1, measure=mean_and_maximum)).sources
-    assert read(cohort, replace(cached(tmp_path), measure=None)).reused == 12
+    assert read(cohort, replace(cached(tmp_path), measure=None)).reused == COUNT
 
 
 def test_a_refusal_is_kept_and_an_unreadable_file_tried_again(cohort: Manifest, tmp_path: Path) -> None:
@@ -165,11 +167,11 @@ def test_a_refusal_is_kept_and_an_unreadable_file_tried_again(cohort: Manifest, 
     first = read(cohort, cached(tmp_path))
     assert [reason.split(":")[0] for reason in first.left_out] == ["row 2", "row 3"]
     second = read(cohort, cached(tmp_path))
-    assert second.reused == 10
+    assert second.reused == COUNT - 2
     assert second.left_out == first.left_out
     assert any(b'"refused"' in path.read_bytes() for path in files_of(tmp_path))
     unreadable.write_bytes(whole)
-    assert len(read(cohort, cached(tmp_path))) == 11
+    assert len(read(cohort, cached(tmp_path))) == COUNT - 1
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -180,12 +182,12 @@ def files_of(folder: Path) -> list[Path]:
 def test_a_damaged_entry_is_told_and_made_anew(cohort: Manifest, tmp_path: Path) -> None:
     first = read(cohort, cached(tmp_path))
     views = [path for path in files_of(tmp_path) if path.stat().st_size > 20_000]
-    assert len(views) == 12
+    assert len(views) == COUNT
     content = bytearray(views[0].read_bytes())
     content[9000] ^= 1
     views[0].write_bytes(content)
     again = read(cohort, cached(tmp_path))
-    assert again.reused == 11
+    assert again.reused == COUNT - 1
     assert again.remarks == ("cache: entries that were damaged, dropped and made anew: 1",)
     assert_same(again, first)
     assert read(cohort, cached(tmp_path)).remarks == ()
@@ -207,8 +209,8 @@ read(read_manifest(Path({str(cohort.path)!r})), replace(cached(Path({str(tmp_pat
     assert done.returncode == -9
     seen: list[tuple[int, int]] = []
     got = read(cohort, replace(cached(tmp_path), progress=lambda done, total: seen.append((done, total))))
-    assert 5 <= got.reused < 12
-    assert seen == [(i, 12) for i in range(1, 13)]
+    assert 5 <= got.reused < COUNT
+    assert seen == [(i, COUNT) for i in range(1, COUNT + 1)]
     assert_same(got, read(cohort, Loading(1, measure=mean_and_maximum)))
 
 
@@ -217,7 +219,7 @@ def test_two_runs_at_once_share_a_cache(cohort: Manifest, tmp_path: Path) -> Non
         one, two = pool.map(lambda _: read(cohort, cached(tmp_path)), range(2))
     assert_same(one, two)
     assert one.remarks == two.remarks == ()
-    assert read(cohort, cached(tmp_path)).reused == 12
+    assert read(cohort, cached(tmp_path)).reused == COUNT
 
 
 def test_regions_of_one_film_are_cut_from_one_reading(cohort: Manifest, tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_nothing_in_the_cache_names_a_file_or_a_patient(cohort: Manifest, tmp_pa
     whole = b"".join(path.name.encode() + path.read_bytes() for path in files_of(tmp_path))
     for word in ("tiny-", "SYNTHETIC", ".dcm", str(tmp_path)):
         assert word.encode() not in whole
-    assert whole.count(b'"sha256"') == 12
+    assert whole.count(b'"sha256"') == COUNT
 
 
 def test_an_input_size_that_cannot_be_is_no_rows_fault(cohort: Manifest) -> None:
@@ -299,9 +301,9 @@ def row_numbers(data: InputSet) -> list[str]:
 def test_rows_keep_their_number_where_only_some_are_wanted(cohort: Manifest) -> None:
     gone: list[ManifestRow] = list(cohort.rows)
     gone[7] = gone[7].model_copy(update={"path": "absent.dcm"})
-    labels = [None] * 6 + [0] * 6
+    labels = [None] * 6 + [0] * (COUNT - 6)
     got = load_inputs(replace(cohort, rows=tuple(gone)), labels, (SETTINGS.inputs, SETTINGS.ingest), Loading(1))
-    assert len(got) == 5
+    assert len(got) == COUNT - 7
     assert row_numbers(got) == ["row 9"]
     assert "absent" not in got.left_out[0]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from medproto import pictures
@@ -17,7 +19,7 @@ from medproto.explain import cell_box
 from medproto.ingest.reading import read_mammogram
 from medproto.model.protopnet import ProtoPNet
 from medproto.records import Box
-from medproto.training.inputs import InputSet, Loading, load_inputs
+from medproto.training.inputs import WORTH_PROCESSES, InputSet, Loading, load_inputs
 from medproto.training.projection import Projected, Projection, project
 from medproto.training.sources import cut_prototypes
 from tests.factories import COLUMNS, ROWS, SETTINGS, read_cohort, tiny_model, train_tiny
@@ -76,6 +78,29 @@ def test_mask_is_taken_before_boxes(manifest: Manifest) -> None:
     assert got.lesion[0, int(old[0]), int(old[1])] == 0
 
 
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (None, r"cannot be read \(no such file or directory\), expected a picture"),
+        (b"", "got an empty file, expected a picture"),
+        (b"not a picture", "cannot be decoded, expected a picture of the size of its image"),
+        (np.zeros((10, 20), dtype=bool), "got 10 x 20 pixels, expected 192 x 160 as its image has"),
+    ],
+)
+def test_a_mask_that_cannot_be_used_leaves_its_row_out(
+    manifest: Manifest, content: bytes | NDArray[np.bool_] | None, reason: str
+) -> None:
+    path = manifest.path.parent / "other-mask.png"
+    path.unlink(missing_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        Image.fromarray(content).save(path)
+    got = read(manifest, [manifest.rows[0], manifest.rows[1].model_copy(update={"mask": path.name})])
+    assert len(got) == 1
+    assert re.fullmatch(f"row 3: lesion mask: {reason}", got.left_out[0])
+
+
 def test_rows_that_cannot_be_read_are_left_out_and_named(manifest: Manifest) -> None:
     rows = list(manifest.rows[:3])
     text = manifest.path.parent / "notes.dcm"
@@ -91,10 +116,10 @@ def test_rows_that_cannot_be_read_are_left_out_and_named(manifest: Manifest) -> 
 
 
 def test_two_processes_read_what_one_reads(manifest: Manifest, data: InputSet) -> None:
-    got = read(manifest, list(manifest.rows[:8]), workers=2)
-    assert torch.equal(got.images, data.images[:8])
-    assert torch.equal(got.lesion, data.lesion[:8])
-    assert got.sources == data.sources[:8]
+    got = read(manifest, list(manifest.rows[:WORTH_PROCESSES]), workers=2)
+    assert torch.equal(got.images, data.images[:WORTH_PROCESSES])
+    assert torch.equal(got.lesion, data.lesion[:WORTH_PROCESSES])
+    assert got.sources == data.sources[:WORTH_PROCESSES]
 
 
 def test_split_that_is_empty_is_an_error(data: InputSet) -> None:
