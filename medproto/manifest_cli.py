@@ -64,7 +64,8 @@ def split(
     elif folds is not None:
         drawn = split_fold(rows, (fold - 1, folds), val, seed)
     else:
-        drawn = split_patients(rows, {"train": 1 - val - test, "val": val, "test": test}, seed)
+        # Rounded, so that 0.2 and 0.2 leave the 0.6 that a cohort or an archive is split with.
+        drawn = split_patients(rows, {"train": round(1 - val - test, 9), "val": val, "test": test}, seed)
     write_manifest(out, drawn)
     sizes = {name: len({row.patient for row in drawn if row.split == name}) for name in ("train", "val", "test")}
     typer.echo(f"{out}: {', '.join(f'{size} patients {name}' for name, size in sizes.items())}")

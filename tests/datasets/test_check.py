@@ -16,6 +16,7 @@ from medproto.config import IngestSettings
 from medproto.datasets.check import CheckReport, Count, check_manifest
 from medproto.datasets.check_findings import FINDINGS
 from medproto.datasets.manifest import ManifestRow, read_manifest, write_manifest
+from medproto.datasets.splits import split_patients
 from medproto.records import Box
 from tests.ingest.factory import BIRTH_DATE, PATIENT_ID, PATIENT_NAME, Recipe, breast_values, write_dicom
 
@@ -277,6 +278,10 @@ def test_patients_are_divided_on_the_command_line_and_an_official_test_split_is_
     assert "12 patients train, 4 patients val, 4 patients test" in capsys.readouterr().out
     drawn = read_manifest(out)
     assert drawn.rows[3].path == "../3.dcm"
+    same = split_patients(rows, {"train": 0.6, "val": 0.2, "test": 0.2}, 1)
+    assert [row.split for row in drawn.rows] == [row.split for row in same]
+    assert run(monkeypatch, "data", "split", str(plain), "--out", str(out), "--val", "0.6", "--test", "0.6") == 2
+    assert "fractions: got -0.2, 0.6, 0.6, expected shares that add up to 1" in capsys.readouterr().err
     assert run(monkeypatch, "data", "split", str(out), "--out", str(out)) == 2
     assert "expected --official to keep its test patients, or --anew" in capsys.readouterr().err
     assert run(monkeypatch, "data", "split", str(plain), "--out", str(out), "--folds", "5", "--fold", "5") == 0
