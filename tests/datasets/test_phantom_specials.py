@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from medproto.data_cli import app
 from medproto.datasets.manifest import Manifest, read_manifest
 from medproto.datasets.phantom_anatomy import COLUMNS, ROWS
 from medproto.datasets.phantom_patient import annotate
@@ -101,3 +103,15 @@ def test_the_same_seed_gives_the_same_specials(manifest: Manifest, tmp_path: Pat
         for folder in (tmp_path, manifest.path.parent)
     ]
     assert digests[0] == digests[1]
+
+
+def test_the_command_writes_a_varied_cohort_with_priors_and_specials(tmp_path: Path) -> None:
+    words = ["phantom", str(tmp_path), "--patients", "3", "--seed", "4", "--varied", "--priors", "0.5", "--specials"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "3 SYNTHETIC patients" in result.output
+    assert f"{len(SPECIALS)} SYNTHETIC specials" in result.output
+    cohort = read_manifest(tmp_path / "manifest.csv")
+    assert all(row.split for row in cohort.rows)
+    assert len(cohort.rows) > 12
+    assert len(read_manifest(tmp_path / "specials" / "manifest.csv").rows) == len(SPECIALS) + 2
