@@ -94,6 +94,12 @@ def _lookup(entries: Values, first: int) -> Step:
 
 def _positions(values: Values, first: int, length: int) -> NDArray[np.intp]:
     """Entry of each value; values before the first or after the last take that entry (PS3.3 C.11.1.1)."""
+    least, most = values.min(), values.max()
+    for shift in (0, 1 << 16, -1 << 16):
+        # the first value mapped is signed where the values are, and files say so with the wrong VR
+        if first + shift <= most and first + shift + length > least:
+            first += shift
+            break
     return np.asarray(np.clip(np.rint(values) - first, 0, length - 1), dtype=np.intp)
 
 
@@ -102,9 +108,13 @@ def read_lut(table: Dataset) -> tuple[Values, int, str]:
     descriptor = numbers(table, "LUTDescriptor")
     if len(descriptor) != 3 or not descriptor[0] >= 0 or not 1 <= descriptor[2] <= 16:
         raise contradiction("a LUT has no valid descriptor")
+    # PS3.3 C.11.1.1: 65,536 entries are written as 0
     length = int(descriptor[0]) or 1 << 16
     data = raw(table, "LUTData")
-    listed = np.frombuffer(data, "<u2") if isinstance(data, bytes) else numbers(table, "LUTData")
+    # PS3.3 C.11.1.1.1: entries of 8 bits may be packed two to a word
+    packed = descriptor[2] <= 8 and isinstance(data, bytes) and len(data) < 2 * length
+    words = ">u2" if table.original_encoding[1] is False else "<u2"
+    listed = np.frombuffer(data, "u1" if packed else words) if isinstance(data, bytes) else numbers(table, "LUTData")
     entries = np.asarray(listed, dtype=np.float64)
     if entries.size < length:
         raise contradiction(f"a LUT has {entries.size} entries, its descriptor says {length}")

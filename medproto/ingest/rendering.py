@@ -71,7 +71,8 @@ def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values,
     dark = steps.padding(steps.stored_values(decoded.layout.bits_stored, decoded.layout.signed), header)
     step = sample_step(decoded.stored.shape)
     sample = np.ascontiguousarray(decoded.stored[::step, ::step])
-    unwindowed = _finished(np.clip(values, 0.0, 1.0), dark, header)
+    least, most = float(values.min()), float(values.max())
+    unwindowed = _finished((values - least) / ((most - least) or 1.0), dark, header)
     breast = mask_of_sample(np.take(unwindowed, sample), decoded.stored.shape)
     counts = np.bincount(sample[breast[::step, ::step]], minlength=values.size)
     counts[dark] = 0
