@@ -98,13 +98,11 @@ def _write_patient(out: Path, cohort: Cohort, number: int) -> list[ManifestRow]:
 
 def _write_exam(out: Path, patient: Patient) -> list[ManifestRow]:
     rows = []
-    # the marks of the exam's time: the current one keeps the names and UIDs it has in a cohort without priors
-    mark, key = ("-prior", "/prior") if patient.earlier else ("", "")
     for index, (side, view) in enumerate(VIEWS, start=1):
         picture, mask = draw_view(patient, side, view)
-        stem = f"{patient.name}{mark}-{side}-{view}"
+        stem = f"{patient.stem}-{side}-{view}"
         header = Header(
-            key=f"medproto-phantom/{patient.seed}/{patient.number}{key}",
+            key=patient.key,
             patient=patient.name,
             study_date=patient.study_date,
             age_years=patient.age_years,

@@ -71,6 +71,16 @@ class Patient:
         """Exam id."""
         return f"{self.name}-prior" if self.earlier else f"{self.name}-exam"
 
+    @property
+    def stem(self) -> str:
+        """Start of the exam's file names; the current exam's are the same with and without an earlier one."""
+        return self.exam if self.earlier else self.name
+
+    @property
+    def key(self) -> str:
+        """Text from which the exam's UIDs are derived."""
+        return f"medproto-phantom/{self.seed}/{self.number}{'/prior' if self.earlier else ''}"
+
     @classmethod
     def draw(cls, seed: int, number: int, varied: bool = False) -> Patient:
         """The patient of that number; `varied` has her machine be any of `VENDORS`, and changes no other draw."""
