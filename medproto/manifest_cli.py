@@ -18,7 +18,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every place of every finding.")] = False,
     read: Annotated[bool, typer.Option(help="Read every file; else look only whether it is there.")] = True,
     admit: Annotated[list[str] | None, typer.Option(help="Modality to admit beside MG, such as CR.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Files read at a time, each in a process with limits.")] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="Files read at a time, each in a process of its own.")] = 2,
 ) -> None:
     """Count what a manifest holds and find what is wrong with it: missing views, contradicting labels, identical
     images, broken files. Exit 0 clean, 3 with findings, 2 invalid or with a patient in two splits."""

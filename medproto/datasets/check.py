@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from medproto.config import IngestSettings
-from medproto.datasets.check_files import Progress, look, read_files
+from medproto.datasets.check_files import FileFacts, Progress, key_of, look, read_files
 from medproto.datasets.check_findings import CheckFinding, find
 from medproto.datasets.manifest import ManifestRow, read_manifest
 
@@ -46,7 +46,8 @@ class CheckReport:
     Args:
         digest: SHA-256 of the manifest's bytes, in hex.
         total: of all rows.
-        counts: by what is counted (`COUNTED`), then by value; `NOT_STATED` where the manifest says none.
+        counts: by what is counted (`COUNTED`), then by value; `NOT_STATED` where the manifest says none. Where files
+            were read, `gate warning` counts them by what the input gate warns of.
         files_read: how many files were read; 0 where only their presence was checked.
         findings: errors first, then warnings; none where the manifest is clean.
     """
@@ -78,10 +79,11 @@ def check_manifest(
     """
     manifest = read_manifest(path)
     facts = look(manifest) if ingest is None else read_files(manifest, ingest, workers, progress)
+    counts = {name: _by_value(manifest.rows, value_of) for name, value_of in COUNTED.items()}
     return CheckReport(
         digest=manifest.digest,
         total=_count(manifest.rows),
-        counts={name: _by_value(manifest.rows, value_of) for name, value_of in COUNTED.items()},
+        counts=counts if ingest is None else counts | {"gate warning": _by_warning(manifest.rows, facts)},
         files_read=0 if ingest is None else sum(fact.present for fact in facts.values()),
         findings=find(list(enumerate(manifest.rows, start=2)), facts),
     )
@@ -92,6 +94,14 @@ def _by_value(rows: Sequence[ManifestRow], value_of: Callable[[ManifestRow], str
     for row in rows:
         groups.setdefault(value_of(row) or NOT_STATED, []).append(row)
     return {value: _count(groups[value]) for value in sorted(groups)}
+
+
+def _by_warning(rows: Sequence[ManifestRow], facts: Mapping[str, FileFacts]) -> dict[str, Count]:
+    groups: dict[str, list[ManifestRow]] = {}
+    for row in rows:
+        for code in facts[key_of(row.path, row.mask)].warned:
+            groups.setdefault(code, []).append(row)
+    return {code: _count(groups[code]) for code in sorted(groups)}
 
 
 def _count(rows: Sequence[ManifestRow]) -> Count:

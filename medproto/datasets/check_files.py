@@ -48,6 +48,7 @@ class FileFacts:
     Args:
         present: whether the file is there.
         refused: reason codes where it cannot be read or scored; empty where it can, or was not read.
+        warned: codes of what the input gate warns of, in a file that can be scored.
         size: (rows, columns); None where it was refused or not read.
         pixels_sha256: digest of the canonical pixels, where it was read.
         side: side by the file's header.
@@ -57,6 +58,7 @@ class FileFacts:
 
     present: bool
     refused: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     pixels_sha256: str | None = None
     side: Laterality | None = None
@@ -135,6 +137,7 @@ def _read(reader: Reader, job: _Job) -> FileFacts:
         return FileFacts(True, tuple(finding.code for finding in err.findings if finding.severity == "refuse"))
     return FileFacts(
         present=True,
+        warned=tuple(finding.code for finding in mammogram.findings if finding.severity == "warn"),
         size=(mammogram.rows, mammogram.columns),
         pixels_sha256=mammogram.pixels_sha256,
         side=mammogram.laterality,

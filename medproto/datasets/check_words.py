@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from medproto.datasets.check import NOT_STATED, CheckReport, Count
+from medproto.datasets.check import COUNTED, NOT_STATED, CheckReport, Count
 from medproto.datasets.check_findings import CheckFinding
 
 #: How many places of a finding are listed; JSON holds all.
@@ -22,7 +22,7 @@ def shown(report: CheckReport) -> Iterator[RenderableType]:
     total = report.total
     yield Text(f"{total.rows} images (or regions) of {total.exams} exams of {total.patients} patients")
     yield _counts(report)
-    silent = [name for name, values in report.counts.items() if set(values) == {NOT_STATED} and "," not in name]
+    silent = [name for name in COUNTED if set(report.counts[name]) == {NOT_STATED} and "," not in name]
     if silent:
         yield Text(f"The manifest says nothing of: {', '.join(silent)}.")
     if not report.files_read:

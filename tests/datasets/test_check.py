@@ -75,6 +75,13 @@ def test_a_clean_manifest_has_counts_and_no_finding(tmp_path: Path) -> None:
     assert report.counts["vendor"] == {"not stated": Count(8, 2, 2)}
 
 
+def test_what_the_gate_warns_of_is_counted(tmp_path: Path) -> None:
+    rows = cohort(tmp_path, 1)
+    write_dicom(tmp_path / rows[0].path, Recipe(elements={"ImagerPixelSpacing": None}))
+    assert checked(tmp_path, rows).counts["gate warning"] == {"SPACING_MISSING": Count(1, 1, 1)}
+    assert "gate warning" not in checked(tmp_path, rows, read=False).counts
+
+
 def test_processes_with_limits_find_what_this_one_finds(tmp_path: Path) -> None:
     rows = cohort(tmp_path, 3)
     (tmp_path / rows[3].path).unlink()
