@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     (source / SURNAME).mkdir(parents=True)
     first = write(source / SURNAME / f"{SURNAME}_R_CC.dcm", ViewPosition="CC", Manufacturer="GE", PatientAge="049Y")
     write(source / SURNAME / f"{SURNAME}_R_MLO.dcm")
-    write(source / "other.dcm", PatientID="another", StudyInstanceUID="1.2.3", ImageLaterality="L")
+    write(source / "other.dcm", PatientID="another", StudyInstanceUID="1.2.3", ImageLaterality="L", PatientAge="000Y")
     (source / "notes.txt").write_text(SURNAME)
     (source / "cut.dcm").write_bytes(first.read_bytes()[:3000])
     (source / f"copy of {SURNAME}.dcm").write_bytes(first.read_bytes())
@@ -48,6 +48,7 @@ def test_every_file_is_in_the_manifest_or_listed_with_its_reason(folder: Path, t
     assert all((target.parent / row.path).is_file() for row in rows)
     assert {row.label for row in rows} == {"unknown"}
     assert {(row.vendor, row.age_years) for row in rows if row.view == "CC"} == {("GE", 49)}
+    assert {row.age_years for row in rows if row.side == "L"} == {None}
     with (tmp_path / "index" / "cohort.left-out.csv").open() as handle:
         left_out = list(csv.DictReader(handle))
     digests = {hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("cut.dcm", "notes.txt")}
