@@ -45,6 +45,10 @@ BLACK = 1.5 / 255
 PADDED = 0.05
 #: At and above this level, in the working copy, is blank film carrier or a label, or a burnt-out spot in tissue.
 WHITE = 0.985
+#: Upper and lower edges of a film glow no farther in than this share of the rows, by more than so much of full scale.
+EDGE, GLOW = 0.03, 0.03
+#: Least share of a row that must be air to tell such an edge by.
+AIR = 0.1
 #: A place so far left of the working copy that nothing reaches there.
 FAR_PX = -16_000
 #: A mask that is straight on both sides along this share of its rows fills the picture.
@@ -130,7 +134,25 @@ def _body(small: NDArray[np.float32]) -> Mask:
     spread = np.power(small, SPREAD, dtype=np.float32)
     level = _otsu(spread)
     body = _largest_body(spread > level, small)
-    return _grown_to_skin(body, small, spread <= level) if body.any() else body
+    if not body.any():
+        return body
+    body = _grown_to_skin(body, small, spread <= level)
+    return body & ~_film_edges(body, small)[:, None]
+
+
+def _film_edges(body: Mask, small: NDArray[np.float32]) -> Mask:
+    """Rows at the upper and lower border that are a film's edge, where the air beside it glows; shape (rows,)."""
+    edges = np.zeros(len(small), dtype=np.bool_)
+    depth = int(EDGE * len(small))
+    for inwards in (1, -1):
+        rows, air = small[::inwards], ~body[::inwards][depth]
+        if air.mean() < AIR:
+            continue
+        glowing = np.median(rows[:depth, air] - rows[depth, air], axis=1) > GLOW
+        # to the one behind the innermost that glows, for it blurs; labels and grain can dim one nearer to the border
+        count = int(np.flatnonzero(glowing).max(initial=-2)) + 2
+        edges[::inwards][:count] = True
+    return edges
 
 
 def _otsu(spread: NDArray[np.float32]) -> float:
@@ -170,13 +192,11 @@ def _with_nipple(body: Mask, above: Mask) -> Mask:
     size, distance = NIPPLE * max(body.shape), _row_distance(body)
     within, beyond = _within(distance, size), _within(distance, size + 3)
     labels, count = ndimage.label(ndimage.binary_opening(above & ~body & beyond | body) & ~body)
-    if count == 0:
-        return body
     inside = np.zeros(count + 1, dtype=np.bool_)
     inside[labels[_within(distance, 1.0)]] = True
     inside[labels[~within]] = False
     inside[np.concatenate([[0], labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
-    return _filled(body | inside[labels])
+    return _filled(_largest_piece(body | inside[labels]))
 
 
 def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
@@ -193,12 +213,15 @@ def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
     above = math.ceil(radius)
     padded = np.pad(np.pad(shaded, ((above, above), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
     core = ~_within(_row_distance(~padded), radius)[above:-above, 1:-1]
-    labels, count = ndimage.label(core)
-    if count == 0:
-        return np.zeros_like(tissue)
-    areas = np.bincount(labels.ravel())[1:]
-    largest = labels == int(areas.argmax()) + 1
-    return _filled(_within(_row_distance(largest), radius + 1.5) & tissue)
+    if not core.any():
+        return core
+    return _filled(_within(_row_distance(_largest_piece(core)), radius + 1.5) & tissue)
+
+
+def _largest_piece(mask: Mask) -> Mask:
+    """The largest connected part of a mask that is not empty."""
+    labels, _ = ndimage.label(mask)
+    return np.asarray(labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1)
 
 
 def _box_around(mask: Mask, margin: int) -> Mask:
