@@ -6,7 +6,7 @@ BIN       := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check bench results clean
+.PHONY: help install demo ui test check bench fuzz results clean
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
@@ -47,6 +47,9 @@ check: install ## formatting, lint, types and import direction
 
 bench: install ## run the benchmarks
 	@$(BIN)/python -m benchmarks
+
+fuzz: install ## read 10,000 mutated files; FUZZ='--count N --seed S' for others
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ)
 
 results: install ## print the mini-MIAS table; MINI_MIAS names the folder of the archive
 	@test -e "$(MINI_MIAS)" || { \

@@ -32,3 +32,10 @@ def shared() -> Path:
             f"the shared data are not here: set MEDPROTO_SHARED to their folder, or put them at {beside / 'data'}"
         )
     return data
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how far a test came that works as long as it is given, such as the slice of mutated files."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")

@@ -9,6 +9,8 @@ is percentiles 0.5 to 99.5 of the values inside the breast.
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import imagecodecs
@@ -60,7 +62,7 @@ def _stored(dataset: Dataset) -> Values:
     """Stored values, with their sign (PS3.3 C.7.6.3, PS3.5 8.1.1)."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in OTHERS:
-        array = OTHERS[syntax](get_frame(dataset.PixelData, 0, number_of_frames=1))
+        array = _decoded(OTHERS[syntax], get_frame(dataset.PixelData, 0, number_of_frames=1))
     else:
         options = {"decoding_plugin": PLUGINS[syntax]} if syntax in PLUGINS else {}
         array, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, **options)
@@ -73,6 +75,19 @@ def _stored(dataset: Dataset) -> Values:
     if dataset.PixelRepresentation:
         patterns = np.where(patterns >> (dataset.BitsStored - 1), patterns - (1 << dataset.BitsStored), patterns)
     return patterns.astype(np.float64)
+
+
+def _decoded(decode: Callable[[bytes], NDArray[Any]], frame: bytes) -> NDArray[Any]:
+    """What the decoder makes of the frame; an error that it swallows is one all the same."""
+    swallowed: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, swallowed.append
+    try:
+        array = decode(frame)
+    finally:
+        sys.unraisablehook = before
+    if swallowed:
+        raise ValueError("the decoder swallowed an error")
+    return array
 
 
 def _shown(stored: Values, dataset: Dataset, breast: NDArray[np.bool_]) -> Values:
