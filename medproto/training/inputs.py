@@ -164,31 +164,23 @@ def load_inputs(
     """
     wanted = [i for i, label in enumerate(labels) if label is not None]
     rows = [manifest.rows[i] for i in wanted]
-    planes = _Planes.empty(len(rows), settings[0])
-    sources: list[SourceImage | str] = [""] * len(rows)
-    reused = 0
     with ExitStack() as stack:
         kept = stack.enter_context(open_cache(loading.cache)) if loading.cache else None
         cache = InputCache(kept, manifest, settings, loading.measure) if kept else None
-        job = _Job(manifest, settings, loading.measure, cache)
-        for done, (place, made, known) in enumerate(_outcomes(job, rows, loading.workers), start=1):
-            sources[place] = planes.fill(place, made, rows[place]) if isinstance(made, View) else made
-            reused += known and isinstance(made, View)
-            if loading.progress:
-                loading.progress(done, len(rows))
+        planes, sources, reused = _gather(_Job(manifest, settings, loading.measure, cache), rows, loading)
         remarks = kept.remarks() if kept else ()
+    # The header is row 1.
+    left_out = tuple(f"row {i + 2}: {why}" for i, why in zip(wanted, sources, strict=True) if isinstance(why, str))
     here = [i for i, source in enumerate(sources) if isinstance(source, SourceImage)]
     if not here:
-        first = f"; row {wanted[0] + 2}: {sources[0]}" if rows else ""
+        first = f"; {left_out[0]}" if left_out else ""
         raise TrainingError(f"manifest: got {len(rows)} rows of which none could be read, expected mammograms{first}")
-    _, bags = np.unique([rows[i].exam for i in here], return_inverse=True)
     return InputSet(
         *planes.only(here),
         labels=torch.tensor([labels[wanted[i]] for i in here]),
-        bags=torch.from_numpy(bags),
+        bags=torch.from_numpy(np.unique([rows[i].exam for i in here], return_inverse=True)[1]),
         sources=tuple(source for source in sources if isinstance(source, SourceImage)),
-        # The header is row 1.
-        left_out=tuple(f"row {wanted[i] + 2}: {source}" for i, source in enumerate(sources) if isinstance(source, str)),
+        left_out=left_out,
         remarks=remarks,
         reused=reused,
     )
@@ -224,6 +216,19 @@ class _Planes:
         return images, breast, lesion
 
 
+def _gather(job: _Job, rows: Sequence[ManifestRow], loading: Loading) -> tuple[_Planes, list[SourceImage | str], int]:
+    """The rows' planes, their sources or why they are left out, and how many came from the cache."""
+    planes = _Planes.empty(len(rows), job.settings[0])
+    sources: list[SourceImage | str] = [""] * len(rows)
+    reused = 0
+    for done, (place, made, known) in enumerate(_outcomes(job, rows, loading.workers), start=1):
+        sources[place] = planes.fill(place, made, rows[place]) if isinstance(made, View) else made
+        reused += known and isinstance(made, View)
+        if loading.progress:
+            loading.progress(done, len(rows))
+    return planes, sources, reused
+
+
 def _outcomes(job: _Job, rows: Sequence[ManifestRow], workers: int) -> Iterator[_Outcome]:
     """What becomes of each row, file by file."""
     groups: dict[str, list[tuple[int, ManifestRow]]] = {}
@@ -240,7 +245,8 @@ def _outcomes(job: _Job, rows: Sequence[ManifestRow], workers: int) -> Iterator[
         for _ in range(workers):
             # Its process starts with the first file that has to be read.
             free.put(stack.enter_context(closing(Sandbox(job.settings[1]))))
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        pool = ThreadPoolExecutor(workers)
+        stack.callback(pool.shutdown, cancel_futures=True)
         for outcomes in pool.map(partial(_take_apart, job, free), files):
             yield from outcomes
 

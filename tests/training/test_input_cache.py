@@ -214,6 +214,17 @@ read(read_manifest(Path({str(cohort.path)!r})), replace(cached(Path({str(tmp_pat
     assert_same(got, read(cohort, Loading(1, measure=mean_and_maximum)))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_is_interrupted_reads_no_further(cohort: Manifest, tmp_path: Path, workers: int) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        read(cohort, replace(cached(tmp_path, workers), progress=interrupt))
+    assert 1 <= len([path for path in files_of(tmp_path) if path.stat().st_size > 20_000]) < COUNT
+    assert list((tmp_path / "cache" / FORMAT / "runs").iterdir()) == []
+
+
 def test_two_runs_at_once_share_a_cache(cohort: Manifest, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(lambda _: read(cohort, cached(tmp_path)), range(2))
