@@ -62,7 +62,7 @@ def _stored(dataset: Dataset) -> Values:
     """Stored values, with their sign (PS3.3 C.7.6.3, PS3.5 8.1.1)."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in OTHERS:
-        array = _decoded(OTHERS[syntax], get_frame(dataset.PixelData, 0, number_of_frames=1))
+        array = strictly_decoded(OTHERS[syntax], get_frame(dataset.PixelData, 0, number_of_frames=1))
     else:
         options = {"decoding_plugin": PLUGINS[syntax]} if syntax in PLUGINS else {}
         array, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, **options)
@@ -77,7 +77,7 @@ def _stored(dataset: Dataset) -> Values:
     return patterns.astype(np.float64)
 
 
-def _decoded(decode: Callable[[bytes], NDArray[Any]], frame: bytes) -> NDArray[Any]:
+def strictly_decoded(decode: Callable[[bytes], NDArray[Any]], frame: bytes) -> NDArray[Any]:
     """What the decoder makes of the frame; an error that it swallows is one all the same."""
     swallowed: list[object] = []
     before, sys.unraisablehook = sys.unraisablehook, swallowed.append

@@ -6,12 +6,14 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from medproto.ingest.reading import read_mammogram
+from tests.fuzz.reference import strictly_decoded
 from tests.fuzz.seeds import ENCODERS
 from tests.ingest.factory import breast_values
 from tests.ingest.streaming import after, stream_of, unreadable, with_pixel_data, with_stream
@@ -196,3 +198,17 @@ def test_rle_gives_the_values_that_were_packed(tmp_path: Path, bits: int) -> Non
     path = with_stream(tmp_path / "a.dcm", uid.RLELossless, ENCODERS[uid.RLELossless](values), **elements, **window)
     top = (1 << min(bits, 12)) - 1
     np.testing.assert_allclose(read_mammogram(path).pixels, values / top, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_broken_htj2k_stream_never_gives_a_part_of_its_picture(tmp_path: Path) -> None:
+    stream = stream_of(uid.HTJ2KLossless)
+    swallowed = 0
+    for place in range(200, len(stream) - 200, 150):
+        broken = stream[:place] + bytes((stream[place] ^ 0x5A,)) + stream[place + 1 :]
+        try:
+            strictly_decoded(imagecodecs.htj2k_decode, broken)
+        except ValueError:
+            swallowed += 1
+            assert unreadable(with_stream(tmp_path / "a.dcm", uid.HTJ2KLossless, broken), "decoded") == "UNDECODABLE"
+    assert swallowed > 0
