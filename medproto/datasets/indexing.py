@@ -156,7 +156,7 @@ def _split(rows: list[ManifestRow], seed: int) -> tuple[list[ManifestRow], list[
             return rows, [f"Fewer than {len(FRACTIONS)} patients cannot be split: column split is empty."]
         shares = ", ".join(f"{name} {share:g}" for name, share in FRACTIONS.items())
         return split_patients(rows, FRACTIONS, seed), [f"Split by patient with seed {seed}: {shares}."]
-    if "val" not in given:
+    if "train" in given and "val" not in given:
         return rows, [
             "The split is the archive's own and has no val: `medproto data split --official` takes it from train."
         ]
