@@ -104,6 +104,9 @@ def encode_pixels(ds: Dataset, syntax: UID) -> None:
     if syntax in NATIVE:
         if syntax == ExplicitVRBigEndian and ds.BitsAllocated == 16:
             ds.PixelData = np.frombuffer(ds.PixelData, "<u2").astype(">u2").tobytes()
+        # PS3.5 A.3: words of a table change their order with those of the pixels; pydicom leaves OW as it is
+        for table in ds.get("VOILUTSequence", ()) if syntax == ExplicitVRBigEndian else ():
+            table.LUTData = np.frombuffer(table.LUTData, "<u2").astype(">u2").tobytes()
         return
     coding = CODINGS.get(syntax)
     if coding is None:

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import (
     MPEG2MPML,
     UID,
@@ -64,6 +65,18 @@ def test_lossless_syntaxes_give_every_value_back(tmp_path: Path, syntax: UID, bi
     save_mammogram(tmp_path / "a.dcm", mammogram(pixels, bits), syntax)
     np.testing.assert_array_equal(back(tmp_path / "a.dcm"), pixels)
     assert pydicom.dcmread(tmp_path / "a.dcm").file_meta.TransferSyntaxUID == syntax
+
+
+@pytest.mark.parametrize("syntax", NATIVE, ids=lambda syntax: syntax.keyword)
+def test_the_entries_of_a_lookup_table_follow_the_order_of_bytes(tmp_path: Path, syntax: UID) -> None:
+    ds, item = mammogram(values(8), 8), Dataset()
+    item.add_new("LUTDescriptor", "US", [3, 0, 16])
+    item.add_new("LUTData", "OW", np.array([1, 258, 65535], "<u2").tobytes())
+    ds.VOILUTSequence = Sequence([item])
+    save_mammogram(tmp_path / "a.dcm", ds, syntax)
+    written = pydicom.dcmread(tmp_path / "a.dcm")
+    order = "<u2" if written.original_encoding[1] else ">u2"
+    assert np.frombuffer(written.VOILUTSequence[0].LUTData, order).tolist() == [1, 258, 65535]
 
 
 @pytest.mark.parametrize("syntax", [*NATIVE, RLELossless, JPEG2000Lossless], ids=lambda syntax: syntax.keyword)
