@@ -12,7 +12,6 @@ import typer
 
 from audit import cli as audit_cli
 from audit import report_cli
-from medproto import demo as demo_module
 from medproto import inspect_cli
 from medproto.console import Outcome, bars, console, count_bar, fail, tell_inputs
 from medproto.data_cli import app as data_app
@@ -115,6 +114,7 @@ def score(
     from audit.room import Actor, BundleScorer, open_room
     from audit.service import score_exam
     from medproto.bundle import load_bundle
+    from medproto.demo import register_bundle
     from medproto.ingest.exam import find_candidates, group_exams
     from medproto.predict import scorer
 
@@ -130,7 +130,7 @@ def score(
     judge = BundleScorer(loaded.bundle_id, loaded.manifest.name, scorer(loaded, _box(region)))
     actor = Actor(getpass.getuser(), "reader")
     with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
-        demo_module.register_bundle(room, loaded, actor)
+        register_bundle(room, loaded, actor)
         for group in groups:
             entry = score_exam(room, group.paths, judge, actor)
             console.print(outcome.line(entry, group.paths), soft_wrap=True, markup=False, highlight=False)
@@ -178,7 +178,9 @@ def demo(
 ) -> None:
     """The whole path on a synthetic cohort: DICOM, training, evaluation, ledger, PDF, trace. Repeating it is
     harmless."""
-    demo_module.run(target, patients, seed)
+    from medproto.demo import run
+
+    run(target, patients, seed)
 
 
 @app.command("ui")

@@ -112,6 +112,12 @@ def test_audit_trail_and_report_load_without_torch() -> None:
     assert loaded & HEAVY == set()
 
 
+def test_the_command_line_and_the_reader_load_without_torch() -> None:
+    loaded = loaded_after("import medproto.cli, medproto.datasets.indexing, medproto.ingest.inspection")
+    assert {"medproto", "audit", "pydicom"} <= loaded
+    assert loaded & (HEAVY - {"skimage"}) == set()
+
+
 def test_records_and_errors_load_without_numpy() -> None:
     assert loaded_after("import medproto, medproto.records, medproto.errors") & (HEAVY | {"numpy"}) == set()
 
