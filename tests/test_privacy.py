@@ -64,7 +64,7 @@ def plant(path: Path, target: Path, number: int) -> None:
     dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = name, f"{PATIENT}-{number}", BIRTH
     dataset.OtherPatientNames, dataset.PatientBirthName, dataset.PatientMotherBirthName = name, name, name
     dataset.PatientAddress = dataset.PatientComments = dataset.AdditionalPatientHistory = name
-    dataset.InstitutionName, dataset.StationName = SURNAME, GIVEN
+    dataset.InstitutionName, dataset.StationName, dataset.Manufacturer = SURNAME, GIVEN, f"GE of {SURNAME}"
     dataset.StudyDescription = dataset.SeriesDescription = f"{name} {BIRTH}"
     dataset.AccessionNumber, dataset.StudyID, dataset.ProtocolName = PATIENT, PATIENT, name
     dataset.OperatorsName = dataset.ReferringPhysicianName = name

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from medproto.errors import InputError
 from medproto.ingest.header import quiet, raw, whole
 from medproto.ingest.opening import FOREIGN
+from medproto.ingest.tags import maker
 from medproto.ingest.views import name_image
 from medproto.records import Laterality
 
@@ -85,7 +86,7 @@ def facts(header: Dataset) -> Facts:
         series=_text(header, "SeriesInstanceUID"),
         side=naming.laterality,
         view=naming.view,
-        vendor=_text(header, "Manufacturer")[:64] or None,
+        vendor=maker(header),
         age_years=age_years(_text(header, "PatientAge")),
         size=(whole(header, "Rows"), whole(header, "Columns")),
     )

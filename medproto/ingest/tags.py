@@ -59,8 +59,9 @@ NUMBERS = (
 TABLES = ("ModalityLUTSequence", "VOILUTSequence")
 #: Makers by the word that their name holds.
 MAKERS = (
-    "AGFA", "CARESTREAM", "FUJI", "GE", "GIOTTO", "HOLOGIC", "IMS", "KODAK", "KONICA", "LORAD", "PHILIPS", "PLANMED",
-    "SECTRA", "SIEMENS",
+    "AGFA", "ANALOGIC", "CANON", "CARESTREAM", "FUJI", "GE", "GENORAY", "GIOTTO", "GMM", "HOLOGIC", "HOWTEK", "IMS",
+    "KODAK", "KONICA", "LORAD", "LUMISYS", "MEDPROTO", "METALTRONICA", "PHILIPS", "PLANMED", "RAYENCE", "SAMSUNG",
+    "SECTRA", "SHIMADZU", "SIEMENS", "TOSHIBA", "VIDAR", "XCOUNTER",
 )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def telling_tags(header: Dataset) -> dict[str, Shown]:
     shown: dict[str, Shown] = {
         "SOPClass": _uid_name(raw(header, "SOPClassUID")),
         "TransferSyntax": _uid_name(raw(getattr(header, "file_meta", Dataset()), "TransferSyntaxUID")),
-        "Manufacturer": _maker(header),
+        "Manufacturer": maker(header),
     }
     for keyword, known in WORDS:
         found = [word for word in texts(header, keyword) if word]
@@ -91,8 +92,9 @@ def _uid_name(value: object) -> str | None:
     return OTHER if name == str(value) else name
 
 
-def _maker(header: Dataset) -> str | None:
-    said = text(header, "Manufacturer")
-    words = said.replace("-", " ").replace(",", " ").split()
+def maker(header: Dataset) -> str | None:
+    """The maker of the machine, if it is a known one, else `other`: what a site typed there can be anything."""
+    said = text(header, "Manufacturer").replace(".", "")
+    words = "".join(letter if letter.isalnum() else " " for letter in said).split()
     found = [maker for maker in MAKERS if any(word == maker or word.startswith(f"{maker}FILM") for word in words)]
     return (found[0] if found else OTHER) if said else None

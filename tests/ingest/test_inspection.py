@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from typer.testing import CliRunner, Result
 
 from medproto.cli import app
 from medproto.ingest.inspection import CAPTION_PX, CHEST_WALL, OUTLINE, Inspection, inspect_file
+from medproto.ingest.tags import maker
 from tests.ingest.factory import BIRTH_DATE, PATIENT_ID, PATIENT_NAME, STUDY_UID, Recipe, write, write_dicom
 
 KEYS = {"admitted", "findings", "rows", "columns", "laterality", "view", "spacing_mm", "voi", "inverted", "decoder"}
@@ -57,6 +60,23 @@ def test_no_tag_repeats_free_text(tmp_path: Path) -> None:
         said = run(*words).output
         for planted in (FORGED, "ZEBEDEE", PATIENT_NAME, PATIENT_ID, BIRTH_DATE, STUDY_UID, "4711"):
             assert planted not in said
+
+
+@pytest.mark.parametrize(
+    "said, known",
+    [
+        ("GE MEDICAL SYSTEMS", "GE"),
+        ("HOLOGIC, Inc.", "HOLOGIC"),
+        ("FUJIFILM Corporation", "FUJI"),
+        ("I.M.S. s.r.l.", "IMS"),
+        ("Georgia Zebedee", "other"),
+        ("", None),
+    ],
+)
+def test_a_maker_is_a_known_one_or_another(said: str, known: str | None) -> None:
+    header = Dataset()
+    header.Manufacturer = said
+    assert maker(header) == known
 
 
 def test_a_refused_file_shows_what_was_read_of_it_and_its_picture(tmp_path: Path) -> None:
