@@ -55,7 +55,6 @@ RENDERING_LIBRARIES = (
     "pillow",
     "pydicom",
     "pydantic",
-    "pylibjpeg-rle",
     "python-gdcm",
     "scikit-image",
     "scipy",
