@@ -29,7 +29,6 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
-from rle.rle import encode_frame  # type: ignore[import-not-found]
 
 from medproto.errors import InputError
 
@@ -54,8 +53,14 @@ class Coding(NamedTuple):
 
 
 def _rle(pixels: Pixels, _: int) -> bytes:
-    rows, columns = pixels.shape
-    return bytes(encode_frame(pixels.tobytes(), rows, columns, 1, 8 * pixels.itemsize, "<"))
+    """PS3.5 annex G: a segment for each byte of a value, the highest first; rows are packed one by one."""
+    cells = np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, pixels.itemsize)
+    packed = [b"".join(map(imagecodecs.packbits_encode, plane)) for plane in np.moveaxis(cells, 2, 0)[::-1].copy()]
+    segments = [segment + b"\0" * (len(segment) % 2) for segment in packed]
+    header = np.zeros(16, dtype="<u4")
+    header[0] = len(segments)
+    header[1 : 1 + len(segments)] = 64 + np.cumsum([0, *map(len, segments[:-1])])
+    return header.tobytes() + b"".join(segments)
 
 
 def _jpeg_lossless(predictor: int) -> Callable[[Pixels, int], bytes]:
