@@ -183,3 +183,7 @@ def _time(syntax: str, place: int, dataset: pydicom.Dataset, stream: bytes) -> s
     except FOREIGN:
         return f"{name} refuses"
     return f"{name} {statistics.median(times):.0f}"
+
+
+if __name__ == "__main__":
+    ingest()
