@@ -166,6 +166,8 @@ def test_a_refusal_is_kept_and_an_unreadable_file_tried_again(cohort: Manifest, 
     unreadable.write_bytes(whole[:-100])
     first = read(cohort, cached(tmp_path))
     assert [reason.split(":")[0] for reason in first.left_out] == ["row 2", "row 3"]
+    others = read(replace(cohort, rows=cohort.rows[2:]), Loading(1))
+    assert all(torch.equal(getattr(first, name), getattr(others, name)) for name in ("images", "breast", "lesion"))
     second = read(cohort, cached(tmp_path))
     assert second.reused == COUNT - 2
     assert second.left_out == first.left_out
