@@ -80,6 +80,7 @@ def check_codestream(stream: bytes, syntax: UID, layout: Layout) -> None:
     if (CAP in found) != (syntax in HIGH_THROUGHPUT):
         raise _broken("another coding of its blocks than its transfer syntax names")
     _check_style(found[COD], tiles)
+    _check_steps(found[QCD], found[COD][5])
     _check_tile_parts(stream, end, tiles)
 
 
@@ -139,6 +140,17 @@ def _check_style(parameters: bytes, tiles: Tiles) -> None:
         packets += across * down
     if packets * tiles.number * layers > MAX_PACKETS:
         raise unreadable("HOSTILE_SIZE", "its codestream is cut into more packets than a picture has")
+
+
+def _check_steps(parameters: bytes, levels: int) -> None:
+    """Quantisation (ISO 15444-1 A.6.4): a step for every sub-band, none of which wipes it out."""
+    style = parameters[0] & 0x1F if parameters else 3
+    bands = 3 * levels + 1
+    size = {0: 1 + bands, 1: 3, 2: 1 + 2 * bands}.get(style)
+    if size != len(parameters):
+        raise _broken("quantisation that contradicts the coding style")
+    if not all(step >> 3 for step in parameters[1 :: 1 if style == 0 else 2]):
+        raise _broken("a sub-band without magnitude")
 
 
 def _check_tile_parts(stream: bytes, position: int, tiles: Tiles) -> None:

@@ -177,7 +177,8 @@ def _judge_kind(header: Dataset, settings: IngestSettings) -> Iterator[GateFindi
 
 
 def _sop_class(header: Dataset) -> str:
-    return str(raw(header, "SOPClassUID") or raw(header.file_meta, "MediaStorageSOPClassUID") or "")
+    found = raw(header, "SOPClassUID") or raw(header.file_meta, "MediaStorageSOPClassUID")
+    return found if isinstance(found, str) else ""
 
 
 def _judge_exposure(header: Dataset) -> Iterator[GateFinding]:

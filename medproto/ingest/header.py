@@ -19,7 +19,7 @@ from pydicom.sequence import Sequence
 #: What pydicom raises when the bytes of one element do not fit its type.
 MALFORMED = (
     ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError, EOFError,
-    RecursionError, BytesLengthException,
+    RecursionError, OSError, BytesLengthException,
 )  # fmt: skip
 #: Loggers of pydicom; a filter does not reach the loggers below its own.
 LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")

@@ -59,6 +59,7 @@ class Frame(NamedTuple):
     precision: int
     rows: int
     columns: int
+    component: int
 
 
 def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
@@ -118,13 +119,13 @@ def _frame(segment: Segment, layout: Layout) -> Frame:
         raise unreadable("HOSTILE_SIZE", got)
     if not 2 <= precision <= layout.bits_allocated:
         raise _broken(f"{precision} bits a sample, with {layout.bits_allocated} allocated")
-    return Frame(segment.marker, precision, rows, columns)
+    return Frame(segment.marker, precision, rows, columns, segment.parameters[6])
 
 
 def _check_scan(segment: Segment, frame: Frame, syntax: UID) -> None:
     """The scan is of that one component; a lossless JPEG-LS allows no error."""
-    if len(segment.parameters) != 6 or segment.parameters[0] != 1:
-        raise _broken("a scan of other than one component")
+    if len(segment.parameters) != 6 or segment.parameters[:2] != bytes((1, frame.component)):
+        raise _broken("a scan of other than the one component")
     _, _, tables, first, second, last = segment.parameters
     if frame.marker == 0xF7:
         # ISO 14495-1 C.2.3: mapping table, NEAR, interleave mode, point transform

@@ -6,6 +6,8 @@ its place would show another picture without saying so.
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 from pydicom.dataset import Dataset
 
 from medproto.ingest.header import MALFORMED, items, numbers, quiet, text, whole
@@ -47,4 +49,7 @@ def stated(header: Dataset, keyword: str) -> bool:
             value = header[keyword].value if keyword in header else None
         except MALFORMED:
             return True
-    return value is not None and str(value).strip(" \0") != "" and value != []
+    if isinstance(value, str):
+        return value.strip(" \0") != ""
+    # pydicom's own text of a sequence grows twofold with every level that it is nested
+    return value is not None and not (isinstance(value, Sized) and len(value) == 0)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from medproto.config import IngestSettings
@@ -127,7 +128,9 @@ IDENTIFIERS = ("PatientID", "StudyInstanceUID", "SOPInstanceUID")
 
 def identity(header: FileDataset) -> Identity:
     """The header's identifiers; empty where absent."""
-    return Identity(*(str(raw(header, keyword) or "").strip() for keyword in IDENTIFIERS))
+    # a sequence in their place is none: pydicom's text of one grows twofold with every level that it is nested
+    values = [raw(header, keyword) for keyword in IDENTIFIERS]
+    return Identity(*(str(value).strip() if isinstance(value, str | MultiValue) else "" for value in values))
 
 
 def is_synthetic(header: FileDataset) -> bool:

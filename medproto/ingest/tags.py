@@ -88,8 +88,9 @@ def _uid_name(value: object) -> str | None:
     """The standard's name of a UID; a private one is not shown, for it can be anything."""
     if not value:
         return None
-    name = UID(str(value)).name
-    return OTHER if name == str(value) else name
+    # pydicom's text of a sequence, which may stand here, grows twofold with every level that it is nested
+    name = UID(value).name if isinstance(value, str) else OTHER
+    return OTHER if name == value else name
 
 
 def maker(header: Dataset) -> str | None:
