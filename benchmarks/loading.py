@@ -15,7 +15,7 @@ from pathlib import Path
 from medproto.config import IngestSettings
 from medproto.datasets.cache import CacheSettings
 from medproto.datasets.manifest import Manifest, ManifestRow, read_manifest, write_manifest
-from medproto.datasets.phantom import Cohort, write_phantom
+from medproto.datasets.phantom.cohort import Cohort, write_phantom
 from medproto.training.inputs import WORTH_PROCESSES, InputSet, Loading, load_inputs
 from medproto.transforms import InputSettings
 

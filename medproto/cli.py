@@ -12,9 +12,9 @@ import typer
 
 from audit import cli as audit_cli
 from audit import report_cli
-from medproto import inspect_cli
+from medproto.commands import inspect as inspect_cli
+from medproto.commands.data import app as data_app
 from medproto.console import Outcome, bars, console, count_bar, fail, tell_inputs
-from medproto.data_cli import app as data_app
 from medproto.datasets.cache import CACHE_BYTES, CacheSettings, default_folder
 from medproto.errors import EmptyExam, InputError, MedprotoError
 from medproto.records import Box

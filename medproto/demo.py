@@ -20,12 +20,12 @@ from audit.room import Actor, BundleScorer, Room, open_room, verify_room
 from audit.trace import Trace, trace_entry
 from medproto import __version__
 from medproto.bundle import MANIFEST, Bundle, load_bundle
+from medproto.commands.data import SPLITS
 from medproto.console import Outcome, bars, console, count_bar, tell_inputs
-from medproto.data_cli import SPLITS
 from medproto.datasets.cache import CacheSettings
 from medproto.datasets.manifest import Manifest, read_manifest, write_manifest
-from medproto.datasets.phantom import Cohort, write_phantom
-from medproto.datasets.shortcut import image_statistics, pool_views, shortcut_auroc
+from medproto.datasets.phantom.cohort import Cohort, write_phantom
+from medproto.datasets.phantom.shortcut import image_statistics, pool_views, shortcut_auroc
 from medproto.datasets.splits import split_patients
 from medproto.errors import AuditError, LedgerTampered
 from medproto.evaluation.run import Evaluation, evaluate

@@ -14,6 +14,7 @@ from medproto import __version__, pictures
 from medproto.bundle import Bundle
 from medproto.explain import Evidence, ScoredViews, matches, score_views
 from medproto.ingest.exam import Exam, ExamImage, read_exam
+from medproto.ingest.sandbox import Sandbox
 from medproto.likeness import pool
 from medproto.records import (
     Box,
@@ -39,14 +40,16 @@ def software() -> dict[str, str]:
 
 
 def scorer(bundle: Bundle, region: Box | None = None) -> Callable[[Sequence[Path], Pseudonymise], Scored]:
-    """A function from an exam's files to its prediction, for `audit.service`.
+    """A function from an exam's files to its prediction, for `audit.service`; the files are read in a sandbox.
 
     Args:
         region: part of each image to score, in original pixels, for models trained on regions.
     """
 
+    sandbox = Sandbox(bundle.manifest.ingest)
+
     def score(paths: Sequence[Path], pseudonymise: Pseudonymise) -> Scored:
-        return predict_exam(bundle, read_exam(paths, pseudonymise, bundle.manifest.ingest, region))
+        return predict_exam(bundle, read_exam(paths, pseudonymise, sandbox.read, region))
 
     return score
 

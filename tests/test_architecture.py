@@ -113,7 +113,7 @@ def test_audit_trail_and_report_load_without_torch() -> None:
 
 
 def test_the_command_line_and_the_reader_load_without_torch() -> None:
-    loaded = loaded_after("import medproto.cli, medproto.datasets.indexing, medproto.ingest.inspection")
+    loaded = loaded_after("import medproto.cli, medproto.datasets.archives.indexing, medproto.ingest.inspection")
     assert {"medproto", "audit", "pydicom"} <= loaded
     assert loaded & (HEAVY - {"skimage"}) == set()
 

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from medproto.datasets import splits
+from medproto.datasets.archives.mini_mias import import_mini_mias
 from medproto.datasets.manifest import Manifest, ManifestRow, Split, read_manifest, write_manifest
-from medproto.datasets.mini_mias import import_mini_mias
 from medproto.datasets.regions import region_manifest
 from medproto.evaluation.baselines import Cases, Matrix, intensity_and_size, last_stages, linear_scores
 from medproto.evaluation.classification import (

@@ -8,14 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from medproto.config import IngestSettings
 from medproto.errors import EmptyExam, InputError, RefusedImage, UnreadableImage
 from medproto.ingest.gate import finding
 from medproto.ingest.mammogram import Identity, Mammogram
 from medproto.ingest.opening import MAGIC, PREAMBLE_BYTES, read_identity
-from medproto.ingest.reading import DEFAULTS, read_mammogram
+from medproto.ingest.reading import read_mammogram
 from medproto.records import Box, GateFinding, Pseudonymise, RefusedRecord
+
+if TYPE_CHECKING:
+    from medproto.ingest.sandbox import Reader
 
 #: CBIS-DDSM's PatientID names the image; the patient is the P_ number, and every image is a study of its own.
 CBIS_PATIENT = re.compile(r"^(?:Mass|Calc)-(?:Training|Test)_(P_\d{5})_(?:LEFT|RIGHT)_(?:CC|MLO)")
@@ -69,7 +72,7 @@ def patient_and_study(identity: Identity) -> tuple[str, str]:
 def read_exam(
     paths: Sequence[Path],
     pseudonymise: Pseudonymise,
-    settings: IngestSettings = DEFAULTS,
+    read: Reader = read_mammogram,
     region: Box | None = None,
 ) -> Exam:
     """Read the files of one exam; what cannot be scored is recorded as refused and the rest goes on.
@@ -77,7 +80,7 @@ def read_exam(
     Args:
         paths: the exam's files, in the order the images are kept.
         pseudonymise: makes the ids of the exam, see `Pseudonymise`.
-        settings: how files become mammograms.
+        read: how a file becomes a mammogram, such as a sandbox's `read`.
         region: part of each image that is to be scored, in original pixels; all of it where None.
 
     Raises:
@@ -87,7 +90,7 @@ def read_exam(
     if not paths:
         raise EmptyExam("The exam has no file.")
     _check_one_exam(paths)
-    images, refused = _read_images(paths, pseudonymise, settings)
+    images, refused = _read_images(paths, pseudonymise, read)
     if not images:
         count = "its only image was" if len(refused) == 1 else f"all of its {len(refused)} images were"
         raise EmptyExam(f"Nothing in the exam can be scored: {count} refused.", refused)
@@ -157,14 +160,14 @@ def _has_magic(path: Path) -> bool:
 
 
 def _read_images(
-    paths: Sequence[Path], pseudonymise: Pseudonymise, settings: IngestSettings
+    paths: Sequence[Path], pseudonymise: Pseudonymise, read: Reader
 ) -> tuple[dict[str, Mammogram], list[RefusedRecord]]:
     """The mammograms by their image ids, in order, and the records of what was refused."""
     images: dict[str, Mammogram] = {}
     refused: list[RefusedRecord] = []
     for path in paths:
         try:
-            mammogram = read_mammogram(path, settings)
+            mammogram = read(path)
         except (UnreadableImage, RefusedImage) as err:
             refused.append(_refusal(path, err, pseudonymise))
             continue

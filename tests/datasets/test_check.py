@@ -13,8 +13,8 @@ from PIL import Image
 
 from medproto import cli
 from medproto.config import IngestSettings
-from medproto.datasets.check import CheckReport, Count, check_manifest
-from medproto.datasets.check_findings import FINDINGS
+from medproto.datasets.check.check import CheckReport, Count, check_manifest
+from medproto.datasets.check.findings import FINDINGS
 from medproto.datasets.manifest import ManifestRow, read_manifest, write_manifest
 from medproto.datasets.splits import split_patients
 from medproto.records import Box

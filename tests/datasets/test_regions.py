@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from medproto.datasets.archives.mini_mias import import_mini_mias
 from medproto.datasets.manifest import Manifest, ManifestRow, read_manifest
-from medproto.datasets.mini_mias import import_mini_mias
 from medproto.datasets.regions import INSIDE, NORMALS_PER_LESION, Film, Square, plan_regions, region_manifest
 from medproto.errors import InputError
 from medproto.ingest.reading import read_mammogram
-from tests.datasets.films import shared_archive, write_archive
+from tests.datasets.archives.films import shared_archive, write_archive
 
 
 @pytest.fixture(scope="module")

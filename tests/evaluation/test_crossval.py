@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from medproto.bundle import load_bundle
+from medproto.datasets.archives.mini_mias import import_mini_mias
 from medproto.datasets.manifest import read_manifest
-from medproto.datasets.mini_mias import import_mini_mias
 from medproto.datasets.regions import region_manifest
 from medproto.errors import TrainingError
 from medproto.evaluation.baselines import Cases, intensity_and_size, linear_scores

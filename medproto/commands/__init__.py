@@ -1,0 +1,1 @@
+"""The subcommands of `medproto`, each a thin edge over the package."""

@@ -1,0 +1,1 @@
+"""Published archives, folders, zips and servers as manifests."""

@@ -1,0 +1,1 @@
+"""What a manifest holds, and what is wrong with it."""

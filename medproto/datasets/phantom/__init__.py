@@ -1,0 +1,1 @@
+"""A synthetic screening cohort as DICOM."""

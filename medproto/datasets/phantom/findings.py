@@ -1,0 +1,246 @@
+"""Findings of the phantom: two benign kinds, two malignant ones, and bright specks that mean nothing.
+
+A finding adds brightness in a bounded window; where it adds any is its mask. The same finding is drawn once per view,
+of the same kind and about the same size, never twice alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.morphology import convex_hull_image
+
+from medproto.datasets.phantom.anatomy import (
+    COARSE,
+    COLUMNS,
+    HEIGHT_MM,
+    ROWS,
+    SPACING_MM,
+    Anatomy,
+    Field,
+    coarse_grid,
+)
+
+Kind = Literal["circumscribed mass", "coarse calcifications", "spiculated mass", "clustered microcalcifications"]
+BENIGN: tuple[Kind, ...] = ("circumscribed mass", "coarse calcifications")
+MALIGNANT: tuple[Kind, ...] = ("spiculated mass", "clustered microcalcifications")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What both views of one finding share.
+
+    Args:
+        kind: one of `BENIGN` or `MALIGNANT`.
+        radius_mm: radius of the mass, or of the group of calcifications.
+        contrast: brightness it adds at its centre.
+        depth: place between chest wall (0) and nipple (1).
+        grown: share of its radius that it has reached; where it lies does not depend on it.
+    """
+
+    kind: Kind
+    radius_mm: float
+    contrast: float
+    depth: float
+    grown: float = 1.0
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, kind: Kind) -> Finding:
+        """A finding of that kind, of any size and place."""
+        low, high, contrast = {
+            "circumscribed mass": (5.5, 12.0, rng.uniform(0.17, 0.25)),
+            "spiculated mass": (5.0, 11.0, rng.uniform(0.2, 0.28)),
+            "clustered microcalcifications": (5.0, 9.0, rng.uniform(0.42, 0.6)),
+            "coarse calcifications": (3.0, 7.0, rng.uniform(0.35, 0.5)),
+        }[kind]
+        return cls(kind, rng.uniform(low, high), contrast, rng.uniform(0.2, 0.75))
+
+    @property
+    def label(self) -> str:
+        """Class of an image that shows it."""
+        return "malignant" if self.kind in MALIGNANT else "benign"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Square piece of the picture around a point, and where its pixels lie.
+
+    Args:
+        rows: rows of the picture.
+        columns: columns of the picture.
+        y: millimetres below the point; shape (h, 1).
+        x: millimetres towards the nipple; shape (1, w).
+    """
+
+    rows: slice
+    columns: slice
+    y: Field
+    x: Field
+
+    @classmethod
+    def around(cls, centre_mm: tuple[float, float], reach_mm: float) -> Window:
+        """The window of that half side, cut at the picture's border."""
+        spans, offsets = [], []
+        for middle, size in zip(centre_mm, (ROWS, COLUMNS), strict=True):
+            first = max(0, int((middle - reach_mm) / SPACING_MM))
+            last = min(size, int(np.ceil((middle + reach_mm) / SPACING_MM)))
+            spans.append(slice(first, last))
+            offsets.append(((np.arange(first, last) + 0.5) * SPACING_MM - middle).astype(np.float32))
+        return cls(spans[0], spans[1], offsets[0][:, None], offsets[1][None, :])
+
+
+def paint(rng: np.random.Generator, finding: Finding, anatomy: Anatomy, picture: Field) -> NDArray[np.bool_]:
+    """Add the finding to the picture, in place, and return its mask; shapes (Y, X)."""
+    centre, radius = _place(rng, finding, anatomy)
+    radius *= rng.uniform(0.92, 1.08) * finding.grown
+    window = Window.around(centre, 3 * radius + 4)
+    draw: dict[Kind, Callable[[np.random.Generator, Window, float], Field]] = {
+        "circumscribed mass": _circumscribed,
+        "spiculated mass": _spiculated,
+        "clustered microcalcifications": _cluster,
+        "coarse calcifications": _popcorn,
+    }
+    shape = draw[finding.kind](rng, window, radius)
+    inside = picture[window.rows, window.columns] > 0
+    picture[window.rows, window.columns] += finding.contrast * shape * inside
+    mask = np.zeros(picture.shape, dtype=bool)
+    mask[window.rows, window.columns] = _mask(finding.kind, shape) & inside
+    return mask
+
+
+def paint_specks(rng: np.random.Generator, mean: float, anatomy: Anatomy, picture: Field) -> None:
+    """Add single scattered calcifications, as most breasts have: no finding, in every class alike.
+
+    Args:
+        mean: mean number in a view.
+    """
+    inside = np.argwhere((anatomy.skin_mm > 6) & (anatomy.pectoral < 0.5))
+    for _ in range(int(rng.poisson(mean))):
+        v, u = (inside[rng.integers(len(inside))] + 0.5) * SPACING_MM * COARSE
+        window = Window.around((float(v), float(u)), 3)
+        radius = rng.uniform(0.25, 0.65)
+        speck = _edge(radius - np.hypot(window.y, window.x), 0.15)
+        picture[window.rows, window.columns] += np.float32(rng.uniform(0.3, 0.55)) * speck
+
+
+def _place(rng: np.random.Generator, finding: Finding, anatomy: Anatomy) -> tuple[tuple[float, float], float]:
+    """Centre (v, u) in millimetres with the finding inside the breast, and the radius that fits there."""
+    v, u = coarse_grid()
+    border = np.minimum(np.minimum(v, HEIGHT_MM - v), u)
+    room = np.minimum(anatomy.skin_mm - 4, border) * (anatomy.pectoral < 0.05)
+    radius = min(finding.radius_mm, float(room.max()) - 0.5)
+    rows, columns = np.nonzero(room >= radius)
+    depth_mm = anatomy.nipple_mm[1] * (finding.depth + rng.normal(0, 0.05))
+    off_depth = np.abs(u[0, columns] - depth_mm)
+    near = np.flatnonzero(
+        off_depth <= np.partition(off_depth, min(120, len(off_depth) - 1))[min(120, len(off_depth) - 1)]
+    )
+    pick = near[rng.integers(len(near))]
+    return (float(v[rows[pick], 0]), float(u[0, columns[pick]])), radius
+
+
+def _mask(kind: Kind, shape: Field) -> NDArray[np.bool_]:
+    if kind in ("circumscribed mass", "spiculated mass"):
+        return np.asarray(shape > 0.2)
+    # A group of calcifications is annotated as one outlined area, as readers do: its hull with a margin of 4 pixels.
+    group = convex_hull_image(shape[::4, ::4] > 0.2)  # type: ignore[no-untyped-call]
+    hull = ndimage.binary_dilation(group, iterations=1)
+    return np.asarray(np.kron(hull, np.ones((4, 4), bool))[: shape.shape[0], : shape.shape[1]])
+
+
+def _edge(inside_mm: NDArray[np.floating], softness_mm: float) -> Field:
+    """1 well inside, 0 well outside, with a soft margin."""
+    ramp = np.clip(inside_mm / np.float32(2 * softness_mm) + np.float32(0.5), 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
+
+
+def _lobed(rng: np.random.Generator, angle: Field, lobes: range, strength: float) -> Field:
+    """Relative radius by angle: a circle with a few waves."""
+    waves = np.ones_like(angle)
+    for lobe in lobes:
+        waves += np.float32(strength * rng.normal() / lobe) * np.cos(lobe * angle + np.float32(rng.uniform(0, 6.3)))
+    return waves
+
+
+def _polar(rng: np.random.Generator, window: Window) -> tuple[Field, Field]:
+    """Distance and angle from the centre, in a frame that is turned and a little stretched at random."""
+    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.35)
+    along = window.x * np.cos(turn) + window.y * np.sin(turn)
+    across = window.y * np.cos(turn) - window.x * np.sin(turn)
+    along, across = along / np.float32(stretch**0.5), across * np.float32(stretch**0.5)
+    return np.hypot(along, across).astype(np.float32), np.arctan2(across, along).astype(np.float32)
+
+
+def _circumscribed(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
+    """Round, oval or gently lobulated, sharp margin, even inside, a thin dark halo around."""
+    distance, angle = _polar(rng, window)
+    inside = radius_mm * _lobed(rng, angle, range(2, 4), 0.1) - distance
+    body = _edge(inside, 0.5) * (0.82 + 0.18 * np.sqrt(np.clip(inside / radius_mm, 0, 1)))
+    halo = np.exp(-(((inside + 1.1) / 0.7) ** 2))
+    return np.asarray(body - 0.22 * halo, dtype=np.float32)
+
+
+def _spiculated(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
+    """Irregular dense core with ill-defined margin and tapering lines that radiate from it."""
+    distance, angle = _polar(rng, window)
+    inside = radius_mm * 0.8 * _lobed(rng, angle, range(2, 7), 0.3) - distance
+    body = _edge(inside, 1.6) * (0.75 + 0.25 * np.clip(inside / radius_mm, 0, 1))
+    count = int(rng.integers(13, 20))
+    starts = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
+    for start in starts:
+        length = radius_mm * rng.uniform(1.5, 2.5)
+        width = rng.uniform(0.75, 1.15)
+        along = window.x * np.cos(start) + window.y * np.sin(start)
+        across = window.y * np.cos(start) - window.x * np.sin(start) - rng.normal(0, 0.012) * along**2
+        left = np.clip(1 - along / length, 0, 1)
+        line = _edge(width * (0.35 + 0.65 * left) - np.abs(across), 0.35) * (along > 0) * np.sqrt(left)
+        body = np.maximum(body, np.float32(rng.uniform(0.65, 0.95)) * line)
+    return np.asarray(body, dtype=np.float32)
+
+
+def _cluster(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
+    """8 to 25 fine pleomorphic specks of 0.4 to 0.9 mm, crowded towards the middle."""
+    shape = np.zeros((window.y.size, window.x.size), dtype=np.float32)
+    turn, flat = rng.uniform(0, np.pi), rng.uniform(0.6, 1.0)
+    for _ in range(int(rng.integers(12, 26))):
+        reach, direction = radius_mm * rng.uniform(0, 1) ** 0.7, rng.uniform(0, 2 * np.pi)
+        along, across = reach * np.cos(direction), flat * reach * np.sin(direction)
+        column = along * np.cos(turn) - across * np.sin(turn)
+        row = along * np.sin(turn) + across * np.cos(turn)
+        _stamp(rng, shape, (row - float(window.y[0, 0]), column - float(window.x[0, 0])))
+    return shape
+
+
+def _stamp(rng: np.random.Generator, shape: Field, at_mm: tuple[float, float]) -> None:
+    """One speck, round, angular or rod-like, into the window's array, in place."""
+    row, column = (int(at / SPACING_MM) for at in at_mm)
+    size = 6
+    if not (size <= row < shape.shape[0] - size and size <= column < shape.shape[1] - size):
+        return
+    offset = np.arange(-size, size + 1, dtype=np.float32) * SPACING_MM
+    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.8)
+    along = offset[None, :] * np.cos(turn) + offset[:, None] * np.sin(turn)
+    across = offset[:, None] * np.cos(turn) - offset[None, :] * np.sin(turn)
+    radius = rng.uniform(0.22, 0.45)
+    speck = _edge((radius - np.hypot(along / stretch, across)).astype(np.float32), 0.12)
+    area = shape[row - size : row + size + 1, column - size : column + size + 1]
+    np.maximum(area, np.float32(rng.uniform(0.7, 1.0)) * speck, out=area)
+
+
+def _popcorn(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
+    """1 to 4 smooth bright bodies of 2 to 4 mm, each of a few merged lobes."""
+    shape = np.zeros((window.y.size, window.x.size), dtype=np.float32)
+    for number in range(int(rng.integers(1, 5))):
+        reach, direction = (0.0 if number == 0 else radius_mm * rng.uniform(0.4, 1)), rng.uniform(0, 2 * np.pi)
+        size = rng.uniform(1.3, 2.0)
+        for _ in range(int(rng.integers(2, 5))):
+            row = reach * np.sin(direction) + rng.normal(0, 0.4 * size)
+            column = reach * np.cos(direction) + rng.normal(0, 0.4 * size)
+            lobe = _edge(size * rng.uniform(0.65, 0.85) - np.hypot(window.y - row, window.x - column), 0.25)
+            np.maximum(shape, lobe, out=shape)
+    return shape
