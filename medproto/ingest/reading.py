@@ -13,7 +13,7 @@ from medproto.errors import RefusedImage
 from medproto.ingest import pixels as steps
 from medproto.ingest.breast import chest_wall_side
 from medproto.ingest.decoding import decode, read_layout
-from medproto.ingest.gate import finding, judge_header, judge_picture
+from medproto.ingest.gate import finding, judge_header, judge_picture, unreadable
 from medproto.ingest.header import number, numbers
 from medproto.ingest.legible import check_legible
 from medproto.ingest.mammogram import Mammogram
@@ -48,10 +48,13 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
         UnreadableImage: not DICOM, truncated, undecodable or of a hostile size; `code` says which.
         RefusedImage: read, and the gate refuses to have it scored.
     """
-    data = read_bytes(path, settings)  # 1
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        file_sha256 = beside.submit(_sha256, data)
-        return _rendered(parse(data, settings), file_sha256, settings, beside)
+    try:
+        data = read_bytes(path, settings)  # 1
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            file_sha256 = beside.submit(_sha256, data)
+            return _rendered(parse(data, settings), file_sha256, settings, beside)
+    except MemoryError as err:
+        raise unreadable("OUT_OF_MEMORY") from err
 
 
 def _sha256(data: bytes) -> str:
