@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from medproto.ingest.decoding import Layout
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
-SOS, DRI, LSE = 0xDA, 0xDD, 0xF8
+SOS, DRI, LSE, JFIF = 0xDA, 0xDD, 0xF8, 0xE0
 FIRST_RESTART, LAST_RESTART = 0xD0, 0xD7
 #: Start-of-frame markers of each syntax: baseline and extended sequential, lossless, JPEG-LS.
 FRAMES = {
@@ -78,6 +78,9 @@ def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
         elif segment.marker == LSE and (segment.parameters[:1] != b"\x01" or len(segment.parameters) != 11):
             # ISO 14495-1 C.2.4.1: other types are mapping tables and larger sizes, which no grey picture needs
             raise _broken("a JPEG-LS parameter that is none of the coding")
+        elif segment.marker == JFIF and segment.parameters[:5] == b"JFIF\0" and segment.parameters[5:6] != b"\1":
+            # there is no other version; GDCM ends the process over it
+            raise _broken("an unknown version of JFIF")
         elif segment.marker == SOS:
             if frame is None:
                 raise _broken("a scan before the start of its frame")

@@ -34,8 +34,8 @@ ADMITTED = "admitted"
 TOLERANCE = 1e-6
 #: What ended a worker by a signal or by the clock would end or hang this process too: it is not tried again here.
 CONTAINED = ("TIMEOUT", "OUT_OF_MEMORY", "signal")
-#: Cases that one process takes at a time.
-CHUNK = 20
+#: Cases that one process takes at a time, and so often in a round.
+CHUNK, ROUND = 25, 10
 
 
 class Case(NamedTuple):
@@ -121,17 +121,29 @@ def run_campaign(
 ) -> None:
     """Judge cases 0 to `count` - 1 in several processes; one that dies is a fault of the case it died of."""
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    lost: list[int] = []
-    with _pool(processes, seeds) as pool:
+    # a process that dies takes the pool with it: only so many chunks are lost that way
+    for first in range(0, len(chunks), ROUND * processes):
+        for chunk in _lost(chunks[first : first + ROUND * processes], chance_seed, seeds, processes, seen):
+            for number in chunk:
+                seen(_run_alone(number, chance_seed, seeds))
+
+
+def _lost(
+    chunks: list[range], chance_seed: int, seeds: Sequence[Seed], processes: int, seen: Callable[[Outcome], None]
+) -> list[range]:
+    """Judge the chunks in a pool; those in which a process died, tried again one by one, are returned."""
+    lost: list[range] = []
+    with _pool(min(processes, len(chunks)), seeds) as pool:
         tasks = {pool.submit(_run_chunk, list(chunk), chance_seed): chunk for chunk in chunks}
         for task in as_completed(tasks):
             try:
                 for outcome in task.result():
                     seen(outcome)
             except BrokenProcessPool:
-                lost += tasks[task]
-    for number in lost:
-        seen(_run_alone(number, chance_seed, seeds))
+                lost.append(tasks[task])
+    if len(lost) < 2:
+        return lost
+    return [chunk for one in lost for chunk in _lost([one], chance_seed, seeds, 1, seen)]
 
 
 def _run_alone(number: int, chance_seed: int, seeds: Sequence[Seed]) -> Outcome:

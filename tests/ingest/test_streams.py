@@ -109,6 +109,7 @@ def test_a_restart_that_was_not_announced_is_refused(tmp_path: Path, syntax: str
         (uid.JPEGExtended12Bit, lambda s: after(s, 0xDA, 8, b"\x10"), "a scan that is not sequential"),
         (uid.JPEGLSLossless, lambda s: after(s, 0xDA, 7, b"\1"), "that its transfer syntax does not allow"),
         (uid.JPEGLSLossless, lambda s: s[:2] + b"\xff\xf8\0\5\4\1\1" + s[2:], "a JPEG-LS parameter"),
+        (uid.JPEGLosslessSV1, lambda s: after(s, 0xE0, 9, b"\x80"), "an unknown version of JFIF"),
         (uid.JPEGExtended12Bit, lambda s: s[:2] + b"\xff\xcc\0\2" + s[2:], "marker CC"),
     ],
 )
