@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medproto.ingest.decoding import Layout
 
 HIGH_THROUGHPUT = frozenset({HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+LOSSLESS = frozenset({JPEG2000Lossless, HTJ2KLossless, HTJ2KLosslessRPCL})
 CODESTREAM_SYNTAXES = frozenset({JPEG2000Lossless, JPEG2000, *HIGH_THROUGHPUT})
 
 SOC, EOC = b"\xff\x4f", b"\xff\xd9"
@@ -80,6 +81,8 @@ def check_codestream(stream: bytes, syntax: UID, layout: Layout) -> None:
     if (CAP in found) != (syntax in HIGH_THROUGHPUT):
         raise _broken("another coding of its blocks than its transfer syntax names")
     _check_style(found[COD], tiles)
+    if syntax in LOSSLESS and found[COD][9] != 1:
+        raise _broken("a lossy transformation in a lossless transfer syntax")
     _check_steps(found[QCD], found[COD][5])
     _check_tile_parts(stream, end, tiles)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from medproto.ingest.decoding import Layout
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
-SOS, DRI, LSE, JFIF = 0xDA, 0xDD, 0xF8, 0xE0
+DHT, SOS, DRI, LSE, JFIF = 0xC4, 0xDA, 0xDD, 0xF8, 0xE0
 FIRST_RESTART, LAST_RESTART = 0xD0, 0xD7
 #: Start-of-frame markers of each syntax: baseline and extended sequential, lossless, JPEG-LS.
 FRAMES = {
@@ -39,7 +39,9 @@ FRAMES = {
     JPEGLSNearLossless: (0xF7,),
 }
 #: Huffman and quantisation tables, restart interval, JPEG-LS parameters, comments.
-TABLES = frozenset({0xC4, 0xDB, DRI, LSE, 0xFE, *range(0xE0, 0xF0)})
+TABLES = frozenset({DHT, 0xDB, DRI, LSE, 0xFE, *range(0xE0, 0xF0)})
+#: Bits of a difference, of a DC coefficient or of lossless coding (ISO 10918-1 H.1.2.2).
+MAX_DIFFERENCE_BITS = 16
 #: A lossy JPEG codes squares of so many pixels a side.
 BLOCK_PX = 8
 
@@ -72,12 +74,14 @@ def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
     interval = 0
     for segment in _segments(stream):
         if segment.marker in FRAMES.get(syntax, ()) and frame is None:
-            frame = _frame(segment, layout)
+            frame = _frame(segment, syntax, layout)
         elif segment.marker == DRI and len(segment.parameters) == 2:
             (interval,) = struct.unpack(">H", segment.parameters)
         elif segment.marker == LSE and (segment.parameters[:1] != b"\x01" or len(segment.parameters) != 11):
             # ISO 14495-1 C.2.4.1: other types are mapping tables and larger sizes, which no grey picture needs
             raise _broken("a JPEG-LS parameter that is none of the coding")
+        elif segment.marker == DHT:
+            _check_huffman(segment.parameters)
         elif segment.marker == JFIF and segment.parameters[:5] == b"JFIF\0" and segment.parameters[5:6] != b"\1":
             # there is no other version; GDCM ends the process over it
             raise _broken("an unknown version of JFIF")
@@ -112,7 +116,7 @@ def _segments(stream: bytes) -> Iterator[Segment]:
         position = end
 
 
-def _frame(segment: Segment, layout: Layout) -> Frame:
+def _frame(segment: Segment, syntax: UID, layout: Layout) -> Frame:
     """The start of frame of one component, of the declared size and no more bits than are allocated."""
     if len(segment.parameters) != 9 or segment.parameters[5] != 1:
         raise _broken("a frame of other than one component")
@@ -120,9 +124,27 @@ def _frame(segment: Segment, layout: Layout) -> Frame:
     if (rows, columns) != (layout.rows, layout.columns):
         got = f"the stream says {rows} x {columns}, the header {layout.rows} x {layout.columns}"
         raise unreadable("HOSTILE_SIZE", got)
-    if not 2 <= precision <= layout.bits_allocated:
+    if not 2 <= precision <= layout.bits_allocated or (syntax == JPEGBaseline8Bit and precision != 8):
         raise _broken(f"{precision} bits a sample, with {layout.bits_allocated} allocated")
     return Frame(segment.marker, precision, rows, columns, segment.parameters[6])
+
+
+def _check_huffman(parameters: bytes) -> None:
+    """Huffman tables hold as many codes as they say, of lengths that codes can have (ISO 10918-1 B.2.4.2, C.2)."""
+    position = 0
+    while position < len(parameters):
+        counts = parameters[position + 1 : position + 17]
+        end = position + 17 + sum(counts)
+        codes = 0
+        for length, count in enumerate(counts, start=1):
+            codes = 2 * codes + count
+            # no code may be all ones
+            if count and codes >= 1 << length:
+                raise _broken("a Huffman table of more codes than there are")
+        symbols = parameters[position + 17 : end]
+        if end > len(parameters) or not symbols or (parameters[position] < 0x10 and max(symbols) > MAX_DIFFERENCE_BITS):
+            raise _broken("a Huffman table that is cut, empty or of too large differences")
+        position = end
 
 
 def _check_scan(segment: Segment, frame: Frame, syntax: UID) -> None:

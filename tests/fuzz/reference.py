@@ -61,11 +61,12 @@ def _range(dataset: Dataset) -> tuple[int, int]:
 def _stored(dataset: Dataset) -> Values:
     """Stored values, with their sign (PS3.3 C.7.6.3, PS3.5 8.1.1)."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax in OTHERS:
+    if not syntax.is_encapsulated:
+        array = _uncompressed(dataset, syntax)
+    elif syntax in OTHERS:
         array = strictly_decoded(OTHERS[syntax], get_frame(dataset.PixelData, 0, number_of_frames=1))
     else:
-        options = {"decoding_plugin": PLUGINS[syntax]} if syntax in PLUGINS else {}
-        array, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, **options)
+        array, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, decoding_plugin=PLUGINS[syntax])
     if array.shape != (dataset.Rows, dataset.Columns):
         raise ValueError(f"shape: got {array.shape}, expected {dataset.Rows} x {dataset.Columns}")
     patterns = array.astype(np.int64) & 0xFFFF
@@ -75,6 +76,17 @@ def _stored(dataset: Dataset) -> Values:
     if dataset.PixelRepresentation:
         patterns = np.where(patterns >> (dataset.BitsStored - 1), patterns - (1 << dataset.BitsStored), patterns)
     return patterns.astype(np.float64)
+
+
+def _uncompressed(dataset: Dataset, syntax: uid.UID) -> NDArray[Any]:
+    """Bytes or words of the first frame, in the order of the file (PS3.5 8.1.1, 8.2)."""
+    if dataset.SamplesPerPixel != 1 or dataset.PixelRepresentation not in (0, 1):
+        raise ValueError("one sample a pixel, with or without sign, is expected")
+    swapped = not syntax.is_little_endian and dataset["PixelData"].VR == "OW"
+    data = dataset.PixelData + b"\0" * (len(dataset.PixelData) % 2)
+    words = np.frombuffer(data, ">u2" if swapped else "<u2").astype("<u2")
+    values = words if dataset.BitsAllocated == 16 else words.view(np.uint8)
+    return values[: dataset.Rows * dataset.Columns].reshape(dataset.Rows, dataset.Columns)
 
 
 def strictly_decoded(decode: Callable[[bytes], NDArray[Any]], frame: bytes) -> NDArray[Any]:
@@ -108,11 +120,11 @@ def _final(stored: Values, dataset: Dataset, window: tuple[float, float]) -> Val
 
 def _padding(stored: Values, dataset: Dataset) -> NDArray[np.bool_]:
     """PS3.3 C.7.5.1.1.2: the value, or all from it to the range's limit, whichever is greater."""
-    if dataset.get("PixelPaddingValue") is None:
+    if dataset.get("PixelPaddingValue") in (None, ""):
         return np.zeros(stored.shape, np.bool_)
     first = int(dataset.PixelPaddingValue)
     limit = dataset.get("PixelPaddingRangeLimit")
-    last = first if limit is None else int(limit)
+    last = first if limit in (None, "") else int(limit)
     return np.asarray((stored >= min(first, last)) & (stored <= max(first, last)))
 
 

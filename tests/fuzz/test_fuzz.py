@@ -161,6 +161,7 @@ def test_the_report_counts_and_keeps_what_was_read_wrongly(tmp_path: Path) -> No
     assert "2 pixels differ" in said
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.timeout(600)
 def test_mutated_files_give_a_finding_or_the_plain_pipelines_picture(
     real: list[Seed], record_property: Callable[[str, object], None]

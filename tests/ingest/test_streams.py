@@ -109,6 +109,8 @@ def test_a_restart_that_was_not_announced_is_refused(tmp_path: Path, syntax: str
         (uid.JPEGExtended12Bit, lambda s: after(s, 0xDA, 8, b"\x10"), "a scan that is not sequential"),
         (uid.JPEGLSLossless, lambda s: after(s, 0xDA, 7, b"\1"), "that its transfer syntax does not allow"),
         (uid.JPEGLSLossless, lambda s: s[:2] + b"\xff\xf8\0\5\4\1\1" + s[2:], "a JPEG-LS parameter"),
+        (uid.JPEGLosslessSV1, lambda s: after(s, 0xC4, 5, b"\2"), "more codes than there are"),
+        (uid.JPEGLosslessSV1, lambda s: after(s, 0xC4, 20, b"\1"), "a Huffman table that is cut"),
         (uid.JPEGLosslessSV1, lambda s: after(s, 0xE0, 9, b"\x80"), "an unknown version of JFIF"),
         (uid.JPEGExtended12Bit, lambda s: s[:2] + b"\xff\xcc\0\2" + s[2:], "marker CC"),
     ],
@@ -166,6 +168,17 @@ def test_block_coding_and_syntax_must_agree(tmp_path: Path) -> None:
     for syntax, other in [(uid.JPEG2000Lossless, uid.HTJ2KLossless), (uid.HTJ2KLossless, uid.JPEG2000Lossless)]:
         path = with_stream(tmp_path / "a.dcm", syntax, stream_of(other))
         assert unreadable(path, "another coding of its blocks") == "UNDECODABLE"
+
+
+def test_a_lossless_syntax_holds_no_lossy_transformation(tmp_path: Path) -> None:
+    for lossy, lossless in [(uid.JPEG2000, uid.JPEG2000Lossless), (uid.HTJ2K, uid.HTJ2KLossless)]:
+        path = with_stream(tmp_path / "a.dcm", lossless, stream_of(lossy))
+        assert unreadable(path, "a lossy transformation") == "UNDECODABLE"
+
+
+def test_jpeg_baseline_has_8_bits(tmp_path: Path) -> None:
+    path = with_stream(tmp_path / "a.dcm", uid.JPEGBaseline8Bit, stream_of(uid.JPEGExtended12Bit))
+    assert unreadable(path, "12 bits a sample") == "UNDECODABLE"
 
 
 def test_compressed_values_begin_at_bit_0(tmp_path: Path) -> None:
