@@ -22,7 +22,10 @@ from medproto.training.settings import TrainSettings, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 #: A command as README, changelog or a sentence on screen names it: between backticks.
@@ -140,7 +143,7 @@ def test_configurations_that_are_named_exist() -> None:
 def test_every_local_link_and_picture_exists(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     local = {link.partition("#")[0] for link in links if not link.startswith(("http://", "https://", "#"))}
-    assert {link for link in local if not (ROOT / link).exists()} == set()
+    assert {link for link in local if not (page.parent / link).exists()} == set()
 
 
 def test_every_anchor_of_the_readme_is_a_heading() -> None:
@@ -151,7 +154,8 @@ def test_every_anchor_of_the_readme_is_a_heading() -> None:
 
 def test_the_changelog_has_an_unreleased_section_with_sentences() -> None:
     section = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("## [Unreleased]")[2].partition("\n## ")[0]
-    entries = re.split(r"^- ", section, flags=re.MULTILINE)[1:]
+    assert re.findall(r"^### (.+)$", section, re.MULTILINE) == ["Added", "Changed"]
+    entries = re.split(r"^- ", re.sub(r"^### .*$", "", section, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
     assert entries
     assert [entry for entry in entries if not entry.rstrip().splitlines()[-1].endswith(".")] == []
 
