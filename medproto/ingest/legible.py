@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sized
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from medproto.ingest.header import MALFORMED, items, numbers, quiet, text, whole
 from medproto.ingest.pixels import contradiction
@@ -51,5 +52,8 @@ def stated(header: Dataset, keyword: str) -> bool:
             return True
     if isinstance(value, str):
         return value.strip(" \0") != ""
+    if isinstance(value, MultiValue):
+        # bytes that make no whole number are a list of none; an element without bytes is None
+        return True
     # pydicom's own text of a sequence grows twofold with every level that it is nested
     return value is not None and not (isinstance(value, Sized) and len(value) == 0)

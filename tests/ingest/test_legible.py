@@ -34,6 +34,8 @@ def with_raw(path: Path, tag: int, vr: bytes, value: bytes) -> Path:
         (0x00281053, b"DS", b"nan ", "RescaleSlope cannot be read"),
         (0x00281052, b"OB", b"\1\2", "RescaleIntercept cannot be read"),
         (0x00280120, b"US", b"\1\0\2\0", "PixelPaddingValue cannot be read"),
+        (0x00280120, b"FD", b"\3\0", "PixelPaddingValue cannot be read"),
+        (0x00280120, b"AT", b"\3\0", "PixelPaddingValue cannot be read"),
         (0x00281056, b"LO", b"LINEAR\\SIGMOID", "VOILUTFunction cannot be read"),
         (0x00283000, b"OB", b"\1\2", "ModalityLUTSequence cannot be read"),
         (0x20500020, b"CS", b"UPSIDE", "PresentationLUTShape cannot be read"),
