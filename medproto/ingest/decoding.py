@@ -11,14 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, RLELossless
 
 from medproto.ingest.decoders import first_that_decodes
 from medproto.ingest.gate import unreadable
 from medproto.ingest.header import raw, whole
+from medproto.ingest.jpeg_lossless import check_bits
 from medproto.ingest.streams import check_stream, only_frame
 
 Stored = NDArray[np.uint16]
+
+#: Syntaxes whose decoders make a picture of a corrupt scan too.
+LOSSLESS_JPEG = frozenset({JPEGLossless, JPEGLosslessSV1})
 
 
 class Layout(NamedTuple):
@@ -86,6 +90,8 @@ def decode(dataset: Dataset, layout: Layout) -> Decoded:
     if values.shape != (layout.rows, layout.columns):
         shape = " x ".join(str(size) for size in values.shape)
         raise unreadable("UNDECODABLE", f"decoded to {shape}, declared {layout.rows} x {layout.columns}")
+    if syntax in LOSSLESS_JPEG:
+        check_bits(frame, values)
     if syntax != RLELossless and values.dtype.kind == "u" and int(values.max()) >> (layout.high_bit + 1):
         # masking would wrap bright tissue to black; only uncompressed data may keep overlays in the high bits
         raise unreadable("UNDECODABLE", f"values need more than the declared {layout.bits_stored} bits")

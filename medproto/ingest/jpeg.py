@@ -72,7 +72,7 @@ def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
     """
     frame: Frame | None = None
     interval = 0
-    for segment in _segments(stream):
+    for segment in segments(stream):
         if segment.marker in FRAMES.get(syntax, ()) and frame is None:
             frame = _frame(segment, syntax, layout)
         elif segment.marker == DRI and len(segment.parameters) == 2:
@@ -95,7 +95,7 @@ def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
     raise unreadable("TRUNCATED", "its compressed pixel data have no scan")
 
 
-def _segments(stream: bytes) -> Iterator[Segment]:
+def segments(stream: bytes) -> Iterator[Segment]:
     """Every marker with parameters, in order; the caller stops at the scan."""
     if stream[:2] != SOI:
         raise _broken("no start of image")

@@ -36,7 +36,7 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
 
     1. The file is complete DICOM, and its declared size was accepted before anything of that size was allocated.
     2. It is a single-frame mammogram for presentation; nothing of severity refuse was found.
-    3. Stored values come from a decoder that took the whole stream; its name and version are recorded.
+    3. Stored values come from a decoder that took the whole stream and no more; its name and version are recorded.
     4. Pixels were rendered in the standard's order: modality LUT or rescale, VOI, then at most one inversion; padding
        is shown as the darkest value and overlays are not burnt in.
     5. What was chosen among several VOI, or instead of none, is recorded in words.

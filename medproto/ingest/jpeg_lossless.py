@@ -1,0 +1,148 @@
+"""Whether a decoded lossless JPEG is what its scan holds: coded anew, it takes as many bits (ISO 10918-1 Annex H).
+
+Decoders make a picture of a corrupt scan too: they fill in what is missing and pass over what is left. Such a picture
+needs more bits than the scan has, or fewer. Nothing is coded for that: every difference from its prediction has a code
+whose length the Huffman table gives.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medproto.ingest.gate import unreadable
+from medproto.ingest.jpeg import DHT, DRI, EOI, FIRST_RESTART, LAST_RESTART, SOS, segments
+
+Samples = NDArray[Any]
+
+#: Start of frame, lossless with Huffman coding.
+LOSSLESS = 0xC3
+#: Bits that may follow the last code: to the end of its byte, and a byte that an encoder may flush behind it.
+SLACK_BITS = 15
+#: Values that are looked at together, few enough to stay in the second-level cache.
+BAND_PX = 128 * 1024
+#: Length of a difference that the table has no code for, longer than any that has.
+NO_CODE = 255
+#: Prediction from the neighbours on the left, above, and above on the left (ISO 10918-1 table H.1).
+PREDICTORS: dict[int, Callable[[Any, Any, Any], Any]] = {
+    1: lambda left, _, __: left,
+    2: lambda _, above, __: above,
+    3: lambda _, __, corner: corner,
+    4: lambda left, above, corner: left + above - corner,
+    5: lambda left, above, corner: left + ((above - corner) >> 1),
+    6: lambda left, above, corner: above + ((left - corner) >> 1),
+    7: lambda left, above, _: (left + above) >> 1,
+}
+#: Predictors without a shift, for which arithmetic modulo 2^16 will do.
+PLAIN = frozenset({1, 2, 3, 4})
+
+
+class Coding(NamedTuple):
+    """How a scan is coded: bits a sample, predictor, rows between restarts, bits of every difference, coded data."""
+
+    precision: int
+    predictor: int
+    restart_rows: int
+    bits: NDArray[np.uint8]
+    coded: bytes
+
+
+def check_bits(stream: bytes, values: NDArray[Any]) -> None:
+    """The values take as many bits as the scan holds, in each of its intervals.
+
+    Args:
+        stream: a lossless JPEG stream that `check_jpeg` has passed.
+        values: what a decoder made of it, shape (rows, columns).
+
+    Raises:
+        UnreadableImage: UNDECODABLE where they do not.
+    """
+    coding = _coding(stream, values.shape)
+    for place, interval in enumerate(_intervals(coding.coded)):
+        part = values[place * coding.restart_rows : (place + 1) * coding.restart_rows]
+        held = 8 * (len(interval) - interval.count(b"\xff\x00"))
+        if not 0 <= held - _bits(part, coding) <= SLACK_BITS:
+            raise unreadable("UNDECODABLE", "its stream does not hold the picture that a decoder makes of it")
+
+
+def _coding(stream: bytes, shape: tuple[int, ...]) -> Coding:
+    precision, interval, tables = 0, 0, dict[int, NDArray[np.uint8]]()
+    for segment in segments(stream):
+        if segment.marker == LOSSLESS:
+            precision = segment.parameters[0]
+        elif segment.marker == DRI:
+            (interval,) = struct.unpack(">H", segment.parameters)
+        elif segment.marker == DHT:
+            tables |= _tables(segment.parameters)
+        elif segment.marker == SOS:
+            table = tables.get(segment.parameters[2] >> 4)
+            # ISO 10918-1 H.1.1: intervals are whole rows
+            if table is None or interval % shape[1]:
+                break
+            coded = stream[segment.end : stream.rindex(EOI)]
+            return Coding(precision, segment.parameters[3], interval // shape[1] or shape[0], table, coded)
+    raise unreadable(
+        "UNDECODABLE", "its stream is not in order: got a scan without its table, or restarts within a row"
+    )
+
+
+def _tables(parameters: bytes) -> dict[int, NDArray[np.uint8]]:
+    """By table, the bits of every difference modulo 2^16: its code's and its own (ISO 10918-1 B.2.4.2, H.1.2.2)."""
+    found = {}
+    position = 0
+    while position < len(parameters):
+        counts = parameters[position + 1 : position + 17]
+        lengths = np.repeat(np.arange(1, 17), list(counts))
+        categories = parameters[position + 17 : position + 17 + len(lengths)]
+        by_category = np.full(17, NO_CODE, np.uint8)
+        for category, length in zip(categories, lengths, strict=True):
+            # a difference of 2^15 is known by its category alone
+            by_category[category] = length + (category if category < 16 else 0)
+        size = np.abs(np.arange(1 << 16, dtype=np.uint16).view(np.int16).astype(np.int32))
+        found[parameters[position] & 0xF] = by_category[np.ceil(np.log2(size + 1)).astype(np.intp)]
+        position += 17 + len(lengths)
+    return found
+
+
+def _intervals(coded: bytes) -> list[bytes]:
+    """Coded data between restart markers."""
+    data = np.frombuffer(coded, np.uint8)
+    marked = np.flatnonzero((data[:-1] == 0xFF) & (data[1:] >= FIRST_RESTART) & (data[1:] <= LAST_RESTART))
+    starts = [0, *(marked + 2).tolist()]
+    ends = [*marked.tolist(), len(coded)]
+    return [coded[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _bits(values: NDArray[Any], coding: Coding) -> int:
+    """Bits that the values of one interval take."""
+    rows, columns = values.shape
+    kind = np.uint16 if coding.predictor in PLAIN else np.int32
+    height = max(1, BAND_PX // columns)
+    places = np.empty((min(height, rows), columns), np.intp)
+    lengths = np.empty(places.shape, np.uint8)
+    total = 0
+    for top in range(0, rows, height):
+        # with the row before, from which the first of the band is predicted
+        band = values[max(0, top - 1) : top + height].astype(kind, copy=False)
+        differences = _differences(band, coding.predictor, None if top else 1 << (coding.precision - 1))
+        indices = places[: len(differences)]
+        np.copyto(indices, differences.astype(np.uint16, copy=False))
+        taken = np.take(coding.bits, indices, out=lengths[: len(differences)], mode="clip")
+        total += int(taken.sum(dtype=np.uint32))
+    return total
+
+
+def _differences(band: Samples, predictor: int, start: int | None) -> Samples:
+    """Differences from the predictions, of all rows where `start` predicts the first value, else of all but one."""
+    found = np.empty_like(band)
+    predicted = PREDICTORS[predictor](band[1:, :-1], band[:-1, 1:], band[:-1, :-1])
+    np.subtract(band[1:, 1:], predicted, out=found[1:, 1:])
+    found[1:, 0] = band[1:, 0] - band[:-1, 0]
+    if start is None:
+        return found[1:]
+    found[0, 1:], found[0, 0] = band[0, 1:] - band[0, :-1], (int(band[0, 0]) - start) & 0xFFFF
+    return found
