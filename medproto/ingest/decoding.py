@@ -32,7 +32,6 @@ class Layout(NamedTuple):
     columns: int
     bits_allocated: int
     bits_stored: int
-    high_bit: int
     signed: bool
 
     @property
@@ -61,14 +60,18 @@ def read_layout(header: Dataset, max_pixels: int) -> Layout:
         raise unreadable("HOSTILE_SIZE", f"got {rows} rows and {columns} columns")
     if rows * columns > max_pixels:
         raise unreadable("HOSTILE_SIZE", f"got {rows} x {columns} pixels, expected at most {max_pixels}")
-    if bits_allocated not in (8, 16) or not 1 <= bits_stored <= high_bit + 1 <= bits_allocated:
-        got = f"got {bits_stored} of {bits_allocated} bits with high bit {high_bit}"
+    if bits_allocated not in (8, 16) or not 1 <= bits_stored <= bits_allocated:
+        got = f"got {bits_stored} of {bits_allocated} bits"
         raise unreadable("UNDECODABLE", f"{got}, expected 8 or 16 bits allocated")
+    if high_bit != bits_stored - 1:
+        # PS3.3 C.8.11.3: so it is in every mammogram; readers that ignore the high bit show others wrongly
+        got = f"got high bit {high_bit} with {bits_stored} bits stored"
+        raise unreadable("UNDECODABLE", f"{got}, expected stored values to begin at bit 0")
     sign, samples = _whole(header, "PixelRepresentation"), _whole(header, "SamplesPerPixel")
     if sign not in (0, 1) or samples != 1:
         got = f"got pixel representation {sign} and {samples} samples a pixel"
         raise unreadable("UNDECODABLE", f"{got}, expected 0 or 1, and 1 sample")
-    return Layout(rows, columns, bits_allocated, bits_stored, high_bit, sign == 1)
+    return Layout(rows, columns, bits_allocated, bits_stored, sign == 1)
 
 
 def decode(dataset: Dataset, layout: Layout) -> Decoded:
@@ -92,7 +95,7 @@ def decode(dataset: Dataset, layout: Layout) -> Decoded:
         raise unreadable("UNDECODABLE", f"decoded to {shape}, declared {layout.rows} x {layout.columns}")
     if syntax in LOSSLESS_JPEG:
         check_bits(frame, values)
-    if syntax != RLELossless and values.dtype.kind == "u" and int(values.max()) >> (layout.high_bit + 1):
+    if syntax != RLELossless and values.dtype.kind == "u" and int(values.max()) >> layout.bits_stored:
         # masking would wrap bright tissue to black; only uncompressed data may keep overlays in the high bits
         raise unreadable("UNDECODABLE", f"values need more than the declared {layout.bits_stored} bits")
     return Decoded(_bit_patterns(values, layout), layout, decoder)
@@ -124,9 +127,6 @@ def _native(data: bytes, layout: Layout, big_endian_words: bool) -> NDArray[np.u
 def _bit_patterns(values: NDArray[Any], layout: Layout) -> Stored:
     """The stored bits alone, without neighbours such as overlays in unused high bits (PS3.5 8.1.1)."""
     unsigned: Stored = values.view(f"u{values.dtype.itemsize}").astype(np.uint16, copy=False)
-    shift = layout.high_bit + 1 - layout.bits_stored
-    if shift:
-        unsigned = unsigned >> np.uint16(shift)
     if int(unsigned.max()) >> layout.bits_stored:
         unsigned = unsigned & np.uint16((1 << layout.bits_stored) - 1)
     return unsigned

@@ -120,13 +120,16 @@ def _frame(segment: Segment, syntax: UID, layout: Layout) -> Frame:
     """The start of frame of one component, of the declared size and no more bits than are allocated."""
     if len(segment.parameters) != 9 or segment.parameters[5] != 1:
         raise _broken("a frame of other than one component")
-    precision, rows, columns = struct.unpack_from(">B2H", segment.parameters)
+    precision, rows, columns, _, component, sampling = struct.unpack_from(">B2H3B", segment.parameters)
     if (rows, columns) != (layout.rows, layout.columns):
         got = f"the stream says {rows} x {columns}, the header {layout.rows} x {layout.columns}"
         raise unreadable("HOSTILE_SIZE", got)
     if not 2 <= precision <= layout.bits_allocated or (syntax == JPEGBaseline8Bit and precision != 8):
         raise _broken(f"{precision} bits a sample, with {layout.bits_allocated} allocated")
-    return Frame(segment.marker, precision, rows, columns, segment.parameters[6])
+    if not (1 <= sampling >> 4 <= 4 and 1 <= sampling & 0xF <= 4):
+        # ISO 10918-1 B.2.2
+        raise _broken("a sampling factor that there is none of")
+    return Frame(segment.marker, precision, rows, columns, component)
 
 
 def _check_huffman(parameters: bytes) -> None:

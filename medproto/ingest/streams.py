@@ -41,10 +41,6 @@ def check_stream(frame: bytes, syntax: UID, layout: Layout) -> None:
     """The stream is whole, is of its syntax, and declares what the header does; RLE is checked where it is unpacked."""
     if syntax == RLELossless:
         return
-    if layout.high_bit != layout.bits_stored - 1:
-        # PS3.5 8.1.1: a stream's samples have no bits beside the stored ones
-        got = f"high bit {layout.high_bit} with {layout.bits_stored} bits stored"
-        raise unreadable("UNDECODABLE", f"got {got}, expected compressed values to begin at bit 0")
     if syntax in CODESTREAM_SYNTAXES:
         check_codestream(frame, syntax, layout)
     else:

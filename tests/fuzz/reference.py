@@ -70,8 +70,8 @@ def _stored(dataset: Dataset) -> Values:
     if array.shape != (dataset.Rows, dataset.Columns):
         raise ValueError(f"shape: got {array.shape}, expected {dataset.Rows} x {dataset.Columns}")
     patterns = array.astype(np.int64) & 0xFFFF
-    if syntax not in (*PLUGINS, *OTHERS) or syntax == uid.RLELossless:
-        patterns = patterns >> (dataset.HighBit + 1 - dataset.BitsStored)
+    if dataset.HighBit != dataset.BitsStored - 1:
+        raise ValueError("PS3.3 C.8.11.3: the high bit is one less than the bits stored")
     patterns &= (1 << dataset.BitsStored) - 1
     if dataset.PixelRepresentation:
         patterns = np.where(patterns >> (dataset.BitsStored - 1), patterns - (1 << dataset.BitsStored), patterns)
