@@ -120,8 +120,10 @@ def main() -> None:
     prototype_layer(16, 7, 7, 2000)
     projection_search(600, 200)
     ledger(50)
-    # a program of its own: its workers, as the readers of untrusted files, start without torch
-    subprocess.run([sys.executable, "-m", "benchmarks.ingest"], check=True)
+    # programs of their own: their workers, as the readers of untrusted files, start without torch
+    for name in ("ingest", "loading"):
+        print(flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 
 
 if __name__ == "__main__":
