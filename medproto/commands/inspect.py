@@ -22,12 +22,12 @@ def inspect(
 ) -> None:
     """Show how one file is read: decisions, findings, tags, picture. Exit 0 admitted, 3 refused, 1 unreadable."""
     from medproto.config import IngestSettings
-    from medproto.ingest.inspection import inspect_file
+    from medproto.ingest.inspection import inspect_file, save_picture
 
     facts, picture = inspect_file(file, IngestSettings(admit_modalities=("MG", *(admit or ()))))
     typer.echo(facts.model_dump_json(indent=1) if as_json else "\n".join(_lines(facts)))
     if png and picture:
-        picture.save(png)
+        save_picture(picture, png)
     elif png:
         fail("No picture was written: the file holds none that can be shown.")
     raise typer.Exit(0 if facts.admitted else 3 if facts.readable else 1)

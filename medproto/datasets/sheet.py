@@ -19,6 +19,7 @@ from medproto.datasets.manifest import read_manifest
 from medproto.errors import InputError, RefusedImage, UnreadableImage
 from medproto.ingest.exam import find_candidates
 from medproto.ingest.gate import RULES
+from medproto.ingest.inspection import save_picture
 from medproto.ingest.reading import DEFAULTS, read_mammogram
 from medproto.records import Box, Severity
 from medproto.transforms import InputSettings, ModelInput, model_input
@@ -158,5 +159,5 @@ def write_sheet(
         tiles.append(read_tile(source, inputs, ingest))
         progress(done, len(sources))
     for number, page in enumerate(contact_sheet(tiles, inputs), start=1):
-        page.save(out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}"))
+        save_picture(page, out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}"))
     return tiles

@@ -189,3 +189,18 @@ def _captioned(shown: Image.Image, facts: Inspection) -> Image.Image:
     for line, words in enumerate((name, codes)):
         pen.text((6, shown.height + 3 + 17 * line), words, fill="white", font=ImageFont.load_default(13))
     return page
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write the picture in the format that the path's ending names, and make the folders on the way to it.
+
+    Raises:
+        InputError: the ending names no format, or the place cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except ValueError as err:
+        raise InputError("picture: got a name that ends in no known format, expected one that ends in .png") from err
+    except OSError as err:
+        raise InputError(f"picture: it cannot be written ({(err.strerror or 'input/output error').lower()})") from err

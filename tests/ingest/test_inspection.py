@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from typer.testing import CliRunner, Result
 
 from medproto.cli import app
-from medproto.ingest.inspection import CAPTION_PX, CHEST_WALL, OUTLINE, Inspection, inspect_file
+from medproto.errors import InputError
+from medproto.ingest.inspection import CAPTION_PX, CHEST_WALL, OUTLINE, Inspection, inspect_file, save_picture
 from medproto.ingest.tags import maker
 from tests.ingest.factory import BIRTH_DATE, PATIENT_ID, PATIENT_NAME, STUDY_UID, Recipe, write, write_dicom
 
@@ -119,3 +121,13 @@ def test_the_picture_has_the_breast_outlined_and_the_chest_wall_marked(tmp_path:
     assert (shown[:160] == OUTLINE).all(axis=-1).sum() > 100
     assert (shown[:160, 0] == CHEST_WALL).all()
     assert shown[160:].max() == 255
+
+
+def test_a_picture_makes_its_folder_and_a_wrong_place_is_one_sentence(tmp_path: Path) -> None:
+    picture = Image.new("L", (4, 4))
+    save_picture(picture, tmp_path / "new" / "a.png")
+    assert (tmp_path / "new" / "a.png").is_file()
+    with pytest.raises(InputError, match=r"expected one that ends in \.png"):
+        save_picture(picture, tmp_path / "a.picture")
+    with pytest.raises(InputError, match="cannot be written"):
+        save_picture(picture, tmp_path / "new" / "a.png" / "b.png")
