@@ -184,7 +184,7 @@ def _once(ask: Callable[[], Found]) -> Found:
     try:
         return ask()
     except requests.HTTPError as err:
-        status = err.response.status_code
+        status = 0 if err.response is None else err.response.status_code
         raise DicomwebError(_refusal(status), gone=status in PASSING) from None
     except requests.exceptions.SSLError:
         raise DicomwebError(
