@@ -145,7 +145,7 @@ def test_the_campaign_in_processes_gives_what_one_process_gives() -> None:
 def test_the_report_counts_and_keeps_what_was_read_wrongly(tmp_path: Path) -> None:
     good = Outcome(0, uid.RLELossless, "exact", "truncate", ADMITTED)
     outcomes = [good, good._replace(number=1, result="TRUNCATED"), good._replace(number=2, fault="2 pixels differ")]
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=1000)
     console.print(table("mutation", outcomes, lambda one: one.mutation))
     kept: list[int] = []
 
