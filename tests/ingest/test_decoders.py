@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     HTJ2KLossless,
-    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
 )
 
+from medproto.datasets.dicom_encoding import CODINGS
 from medproto.errors import UnreadableImage
 from medproto.ingest import decoders
 from medproto.ingest.decoding import read_layout
@@ -37,36 +29,9 @@ from medproto.ingest.reading import read_mammogram
 from medproto.ingest.streams import only_frame
 from tests.ingest.factory import Recipe, breast_values, encapsulated, mammogram_dataset, write, write_dicom
 
-Encode = Callable[[Any], bytes]
-
-
-def jpeg_2000(values: Any) -> bytes:
-    return bytes(imagecodecs.jpeg2k_encode(values, level=0, reversible=True, codecformat="j2k"))
-
-
-def jpeg_lossless(predictor: int) -> Encode:
-    return lambda values: imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=12, predictor=predictor)
-
-
-def high_throughput(values: Any) -> bytes:
-    return bytes(imagecodecs.htj2k_encode(values, reversible=True))
-
-
-LOSSLESS: dict[str, Encode] = {
-    JPEGLossless: jpeg_lossless(6),
-    JPEGLosslessSV1: jpeg_lossless(1),
-    JPEGLSLossless: imagecodecs.jpegls_encode,
-    JPEG2000Lossless: jpeg_2000,
-    HTJ2KLossless: high_throughput,
-    HTJ2KLosslessRPCL: high_throughput,
-}
-LOSSY: dict[str, Encode] = {
-    JPEGBaseline8Bit: lambda values: imagecodecs.jpeg8_encode(values, level=95),
-    JPEGExtended12Bit: lambda values: imagecodecs.jpeg8_encode(values, level=98, bitspersample=12),
-    JPEGLSNearLossless: lambda values: imagecodecs.jpegls_encode(values, level=2),
-    JPEG2000: lambda values: imagecodecs.jpeg2k_encode(values, level=75, reversible=False, codecformat="j2k"),
-    HTJ2K: lambda values: imagecodecs.htj2k_encode(values, reversible=False),
-}
+#: Compressed syntaxes that more than one decoder reads, or one that is confirmed by another.
+LOSSLESS = [syntax for syntax, coding in CODINGS.items() if not coding.method and syntax != RLELossless]
+LOSSY = [syntax for syntax, coding in CODINGS.items() if coding.method]
 #: How far lossy values of 12 bits may lie from the original, on average.
 LOSS = 12
 EIGHT_BITS = {"BitsStored": 8, "HighBit": 7, "BitsAllocated": 8, "WindowCenter": "128", "WindowWidth": "256"}
@@ -74,7 +39,9 @@ EIGHT_BITS = {"BitsStored": 8, "HighBit": 7, "BitsAllocated": 8, "WindowCenter":
 
 def compressed(path: Path, syntax: str) -> Path:
     """A mammogram in this syntax; JPEG Baseline has 8 bits, all others have 12."""
-    return encapsulated(path, syntax, (LOSSLESS | LOSSY)[syntax], **(EIGHT_BITS if syntax == JPEGBaseline8Bit else {}))
+    elements = EIGHT_BITS if syntax == JPEGBaseline8Bit else {}
+    bits = 8 if elements else 12
+    return encapsulated(path, syntax, lambda values: CODINGS[UID(syntax)].encode(values, bits), **elements)
 
 
 def by(decoder: decoders.Decoder, path: Path) -> np.ndarray[Any, Any]:
@@ -117,7 +84,7 @@ def test_every_lossy_syntax_is_read_and_close_to_the_original(tmp_path: Path, sy
 
 @pytest.mark.parametrize(
     "syntax, place",
-    [(syntax, place) for syntax in (LOSSLESS | LOSSY) for place in range(1, len(decoders.DECODERS[syntax]))],
+    [(syntax, place) for syntax in LOSSLESS + LOSSY for place in range(1, len(decoders.DECODERS[syntax]))],
     ids=lambda one: str(one) if isinstance(one, int) else UID(one).keyword,
 )
 def test_every_other_decoder_gives_the_same_values(tmp_path: Path, syntax: str, place: int) -> None:
@@ -136,7 +103,7 @@ def test_signed_values_survive_compression(tmp_path: Path, syntax: str) -> None:
     window = {"WindowCenter": "0", "WindowWidth": "4096", "PixelRepresentation": 1}
     values = breast_values().astype(np.int16) - np.int16(2000)
     expected = read_mammogram(write_dicom(tmp_path / "plain.dcm", Recipe(values, elements=window)))
-    path = encapsulated(tmp_path / "a.dcm", syntax, lambda _: LOSSLESS[syntax](values), **window)
+    path = encapsulated(tmp_path / "a.dcm", syntax, lambda _: CODINGS[UID(syntax)].encode(values, 12), **window)
     assert read_mammogram(path).pixels_sha256 == expected.pixels_sha256
 
 

@@ -52,10 +52,14 @@ def test_every_predictor_and_depth_takes_the_bits_of_its_scan(predictor: int, bi
         check_bits(stream, changed)
 
 
-def test_the_real_encoders_of_the_shared_files_pass(shared_data: Path) -> None:
+def test_the_real_encoders_of_the_shared_files_pass_and_a_changed_pixel_does_not(shared_data: Path) -> None:
     for name in ("GH133", "RG3_JPLL"):
         stream = only_frame(dcmread(shared_data / "dicom" / f"{name}.dcm").PixelData)
-        check_bits(stream, imagecodecs.jpeg8_decode(stream))
+        values = imagecodecs.jpeg8_decode(stream)
+        check_bits(stream, values)
+        values[900, 900] ^= 0x100
+        with pytest.raises(UnreadableImage, match="does not hold the picture"):
+            check_bits(stream, values)
 
 
 def test_pictures_of_corrupt_scans_are_refused(tmp_path: Path) -> None:
