@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,24 +14,8 @@ from torch import Tensor
 
 from audit.entries import EntryDraft
 from audit.room import open_room, verify_room
+from benchmarks.pairs import compare
 from medproto.model.similarity import log_similarity, nearest_cells
-
-PAIRS = 7
-
-
-def compare(name: str, ours: Callable[[], object], plain: Callable[[], object]) -> None:
-    """Print the median ratio of at least seven alternated pairs, after one pair that warms both up."""
-    ours(), plain()
-    pairs = [(_seconds(ours), _seconds(plain)) for _ in range(PAIRS)]
-    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
-    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"{name:<58} {mine * 1e3:9.1f} ms  {theirs * 1e3:9.1f} ms   ratio {ratio:.3f}")
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def plain_distances(features: Tensor, prototypes: Tensor) -> Tensor:
