@@ -1,17 +1,23 @@
 """Distances and similarities between latent cells and prototypes (Chen et al. 2019, section 2.1).
 
-Shapes: V views, D channels, P prototypes, H W latent cells. Everything here is at least float32: the expansion of the
-squared
-distance loses about 1e-5 near zero, where the logarithm is steepest.
+Shapes: V views, D channels, P prototypes, H W latent cells. Everything here is at least float32, autocast or not: the
+expansion of the squared distance loses about 1e-5 near zero, where the logarithm is steepest.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 #: The paper's epsilon: a prototype that meets its own patch scores log(1 / EPSILON) = 9.2103.
 EPSILON = 1e-4
+#: Of |z|^2 + |p|^2, what the float64 expansion of a squared distance may be off by.
+ROUNDING = 1e-14
+#: Distances a search holds at once: 512 KiB of float32, about what a core's second cache holds.
+BLOCK = 2**17
 
 
 def log_similarity(distance: Tensor) -> Tensor:
@@ -20,34 +26,41 @@ def log_similarity(distance: Tensor) -> Tensor:
 
 
 def distance_maps(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Squared L2 distance of every latent cell to every prototype, computed directly as |z - p|^2.
+    """Squared L2 distance of every latent cell to every prototype, good to the last bits of float32 near zero too.
+
+    |z|^2 - 2 z.p + |p|^2 in float64: the product of two float32 values is exact there. What lies below the rounding of
+    the sum is told as zero, so a prototype meets its own patch at exactly zero.
 
     Args:
         features: shape (V, D, H, W).
         prototypes: shape (P, D).
 
     Returns:
-        Shape (V, P, H, W).
+        Shape (V, P, H, W), in the wider type of features and prototypes, float32 at least.
     """
-    features, prototypes = _at_least_float32(features), _at_least_float32(prototypes)
-    maps = [(features - prototype.view(1, -1, 1, 1)).square().sum(dim=1) for prototype in prototypes]
-    return torch.stack(maps, dim=1)
+    wide = torch.promote_types(torch.promote_types(features.dtype, prototypes.dtype), torch.float32)
+    cells, vectors = features.flatten(2).double(), prototypes.double()
+    scale = cells.square().sum(dim=1, keepdim=True) + vectors.square().sum(dim=1).unsqueeze(1)
+    squared = torch.matmul(vectors, cells).mul(-2).add(scale)
+    exact = squared.masked_fill(squared < ROUNDING * scale, 0.0).to(wide)
+    return exact.unflatten(2, features.shape[2:])
 
 
 def training_maps(features: Tensor, prototypes: Tensor) -> Tensor:
-    """As `distance_maps`, by the expansion |z|^2 - 2 z.p + |p|^2: fast, off by about 1e-5 near zero, so not for
-    scoring."""
+    """As `distance_maps`, by the expansion in float32: fast, off by about 1e-5 near zero, so not for scoring."""
     features, prototypes = _at_least_float32(features), _at_least_float32(prototypes)
-    cross = torch.einsum("vdhw,pd->vphw", features, prototypes)
+    with torch.autocast(features.device.type, enabled=False):
+        cross = torch.einsum("vdhw,pd->vphw", features, prototypes)
     lengths = prototypes.square().sum(dim=1).view(1, -1, 1, 1)
     return (features.square().sum(dim=1, keepdim=True) - 2 * cross + lengths).clamp(min=0)
 
 
 def nearest_cells(features: Tensor, prototypes: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Distance of every prototype to its nearest allowed cell of each view, and that cell.
+    """Distance of every prototype to its nearest allowed cell of each view, and that cell, the first on a tie.
 
-    The search uses the expansion |z|^2 - 2 z.p + |p|^2 and keeps no graph; the winning distance is recomputed as
-    |z - p|^2, so it is exact at zero and the backward pass touches the winning cells alone.
+    The search uses the expansion |z|^2 - 2 z.p + |p|^2, a block of one view's distances at a time, and keeps none; the
+    winning distance is recomputed as |z - p|^2, so it is exact at zero, and the backward pass touches the winning
+    cells alone.
 
     Args:
         features: shape (V, D, H, W).
@@ -58,17 +71,63 @@ def nearest_cells(features: Tensor, prototypes: Tensor, allowed: Tensor | None =
         Squared distances, shape (V, P), and flat cell indices h * W + w, shape (V, P).
     """
     features, prototypes = _at_least_float32(features), _at_least_float32(prototypes)
-    cells = features.flatten(2)
-    with torch.no_grad():
-        # |z|^2 varies over cells, |p|^2 does not: the latter cannot change the winner.
-        search = cells.square().sum(dim=1, keepdim=True) - 2 * torch.matmul(prototypes, cells)
-        if allowed is not None:
-            mask = allowed.flatten(-2)
-            search = search.masked_fill(~(mask if mask.dim() == 3 else mask.unsqueeze(1)), torch.inf)
-        winner = search.argmin(dim=2)
-    chosen = torch.gather(cells, 2, winner.unsqueeze(1).expand(-1, cells.shape[1], -1))
-    distance = (chosen.transpose(1, 2) - prototypes).square().sum(dim=2)
+    blocked = None if allowed is None else ~allowed.flatten(-2)
+    distance, winner = _NearestCells.apply(features.flatten(2), prototypes, blocked)
     return distance, winner
+
+
+class _NearestCells(torch.autograd.Function):
+    """`nearest_cells` on cells (V, D, L); between the passes it keeps the winners and their distinct cells alone."""
+
+    @staticmethod
+    def forward(ctx: Any, cells: Tensor, prototypes: Tensor, blocked: Tensor | None) -> tuple[Tensor, Tensor]:
+        views, _, length = cells.shape
+        each = range(views)
+        with torch.autocast(cells.device.type, enabled=False):
+            winner = torch.stack([_search(cells[v], prototypes, None if blocked is None else blocked[v]) for v in each])
+        offset = length * torch.arange(views, device=cells.device).unsqueeze(1)
+        distinct, place = torch.unique(winner + offset, return_inverse=True)
+        rows = cells.transpose(1, 2)[distinct // length, distinct % length]
+        # View by view: all (V, P, D) differences at once would be the largest array of the whole layer.
+        gaps = (rows.index_select(0, at).sub_(prototypes) for at in place)
+        distance = torch.stack([gap.square_().sum(dim=1) for gap in gaps])
+        ctx.save_for_backward(prototypes, rows, distinct, place)
+        ctx.shape = cells.shape
+        ctx.mark_non_differentiable(winner)
+        return distance, winner
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        prototypes, rows, distinct, place = ctx.saved_tensors
+        of_cells, of_prototypes = ctx.needs_input_grad[:2]
+        by_row, by_prototype = torch.zeros_like(rows), torch.zeros_like(prototypes)
+        for at, weight in zip(place, 2 * slope, strict=True):
+            # z - p itself, not its expansion: the slope of the log is 1e4 where the two meet.
+            pull = rows.index_select(0, at).sub_(prototypes).mul_(weight.unsqueeze(1))
+            if of_cells:
+                by_row.scatter_add_(0, at.unsqueeze(1).expand_as(pull), pull)
+            if of_prototypes:
+                by_prototype.sub_(pull)
+        if not of_cells:
+            return None, by_prototype, None
+        by_cell = rows.new_zeros(ctx.shape)
+        by_cell.transpose(1, 2)[distinct // ctx.shape[2], distinct % ctx.shape[2]] = by_row
+        return by_cell, by_prototype if of_prototypes else None, None
+
+
+def _search(cells: Tensor, prototypes: Tensor, blocked: Tensor | None) -> Tensor:
+    """Flat index of the cell of one view (D, L) nearest to each prototype, shape (P,); blocked is (L,) or (P, L)."""
+    # |z|^2 varies over cells, |p|^2 does not: the latter cannot change the winner.
+    half = cells.square().sum(dim=0).mul_(0.5)
+    size = max(1, BLOCK // len(half))
+    winners = []
+    for start in range(0, len(prototypes), size):
+        part = torch.addmm(half, prototypes[start : start + size], cells, alpha=-1)
+        if blocked is not None:
+            part.masked_fill_(blocked if blocked.dim() == 1 else blocked[start : start + size], torch.inf)
+        winners.append(part.min(dim=1).indices)
+    return torch.cat(winners)
 
 
 def bag_maximum(similarities: Tensor, bags: Tensor, bag_count: int) -> tuple[Tensor, Tensor]:
