@@ -27,6 +27,23 @@ def separation_cost(distances: Tensor, labels: Tensor, prototype_class: Tensor) 
     return distances.masked_fill(own, torch.inf).amin(dim=1).mean()
 
 
+def margin_cost(distances: Tensor, labels: Tensor, prototype_class: Tensor, margin: float) -> Tensor:
+    """Hinge: by how much the nearest other-class prototype is not yet `margin` farther than the nearest own-class one.
+
+    Unlike the separation cost, which grows without bound, an image whose classes are that far apart costs nothing.
+
+    Args:
+        distances: squared distances to the nearest cell, shape (V, P); every class needs a prototype.
+        labels: shape (V,).
+        prototype_class: shape (P,).
+        margin: in squared distance, at least 0.
+    """
+    own = prototype_class.unsqueeze(0) == labels.unsqueeze(1)
+    near = distances.masked_fill(~own, torch.inf).amin(dim=1)
+    wrong = distances.masked_fill(own, torch.inf).amin(dim=1)
+    return (near - wrong + margin).clamp(min=0).mean()
+
+
 def wrong_class_l1(last_layer: Tensor, own_class: Tensor) -> Tensor:
     """Sum of |W[c, p]| over prototypes of other classes; last_layer and own_class have shape (C, P)."""
     return last_layer.masked_select(~own_class).abs().sum()

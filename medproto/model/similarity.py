@@ -43,7 +43,7 @@ def distance_maps(features: Tensor, prototypes: Tensor) -> Tensor:
     scale = cells.square().sum(dim=1, keepdim=True) + vectors.square().sum(dim=1).unsqueeze(1)
     squared = torch.matmul(vectors, cells).mul(-2).add(scale)
     exact = squared.masked_fill(squared < ROUNDING * scale, 0.0).to(wide)
-    return exact.unflatten(2, features.shape[2:])
+    return exact.view(len(features), len(prototypes), *features.shape[2:])
 
 
 def training_maps(features: Tensor, prototypes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Nearest cells, similarities, the bag maximum and the costs: exact at zero, differentiable, decided on ties."""
+"""Nearest cells, similarities and the bag maximum: exact at zero, differentiable, decided on ties."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from medproto.model import losses
-from medproto.model.similarity import EPSILON, bag_maximum, distance_maps, log_similarity, nearest_cells
+from medproto.model.similarity import (
+    BLOCK,
+    EPSILON,
+    bag_maximum,
+    distance_maps,
+    log_similarity,
+    nearest_cells,
+    training_maps,
+)
 from medproto.training.projection import nearest_patches
-
-OWNERS = torch.tensor([0, 0, 1, 1])
-LABELS = torch.tensor([0, 1, 1])
-OWN = torch.tensor([[True, True, False, False], [False, False, True, True]])
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -22,8 +25,9 @@ def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Te
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def test_gradients_of_the_nearest_similarity_are_those_of_its_definition() -> None:
-    allowed = random(3, 4, 5, seed=2) > 0.3
+@pytest.mark.parametrize("mask", [None, (3, 4, 5), (3, 4, 4, 5)], ids=["all cells", "of a view", "of a prototype"])
+def test_gradients_of_the_nearest_similarity_are_those_of_its_definition(mask: tuple[int, ...] | None) -> None:
+    allowed = None if mask is None else random(*mask, seed=2) > 0.3
     features = random(3, 6, 4, 5).requires_grad_()
     prototypes = random(4, 6, seed=1).requires_grad_()
 
@@ -33,43 +37,83 @@ def test_gradients_of_the_nearest_similarity_are_those_of_its_definition() -> No
     assert torch.autograd.gradcheck(similarity, (features, prototypes))
 
 
-def test_gradients_of_the_costs_are_those_of_their_definitions() -> None:
-    distances = random(3, 4).requires_grad_()
-    inside = (random(3, 4, seed=1) + 0.1).requires_grad_()
-    prototypes = random(4, 5, seed=2).requires_grad_()
-    weights = (random(2, 4, seed=3) + 0.1).requires_grad_()
-    own = (OWNERS[None] == LABELS[:, None]).double()
-    check = torch.autograd.gradcheck
-    assert check(lambda d: losses.cluster_cost(d, LABELS, OWNERS), (distances,))
-    assert check(lambda d: losses.separation_cost(d, LABELS, OWNERS), (distances,))
-    assert check(lambda d: losses.anchor_cost(d, LABELS, OWNERS), (distances,))
-    assert check(lambda d, w: losses.cross_entropy(log_similarity(d) @ w.T, LABELS), (distances, weights))
-    assert check(lambda w: losses.wrong_class_l1(w, OWN), (weights,))
-    assert check(lambda p: losses.diversity_cost(p, OWNERS), (prototypes,))
-    assert check(lambda i, d: losses.outside_cost(i, d, own), (inside, distances))
+def test_gradients_are_those_of_the_whole_maps() -> None:
+    features = random(3, 8, 5, 4, dtype=torch.float32).requires_grad_()
+    prototypes = random(50, 8, seed=1, dtype=torch.float32).requires_grad_()
+    weights = random(3, 50, seed=2, dtype=torch.float32)
+    direct = (features.unsqueeze(1) - prototypes.view(1, 50, 8, 1, 1)).square().sum(dim=2).flatten(2).amin(dim=2)
+    expected = torch.autograd.grad((direct * weights).sum(), (features, prototypes))
+    found = torch.autograd.grad((nearest_cells(features, prototypes)[0] * weights).sum(), (features, prototypes))
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_gradient_of_the_cell_cost_is_that_of_its_definition() -> None:
-    maps = random(3, 4, 3, 4).requires_grad_()
-    allowed = torch.ones(3, 3, 4, dtype=torch.bool)
-    lesion = torch.zeros_like(allowed)
-    lesion[1, 1, 1:3] = True
-    assert torch.autograd.gradcheck(lambda m: losses.cell_cost(m, OWNERS, LABELS, (allowed, lesion)), (maps,))
+def test_gradient_flows_to_the_side_that_is_not_frozen() -> None:
+    features, prototypes = random(2, 3, 4, 4), random(5, 3, seed=1)
+    both = [each.clone().requires_grad_() for each in (features, prototypes)]
+    nearest_cells(both[0], both[1])[0].sum().backward()
+    for thawed in (0, 1):
+        pair = [features.clone(), prototypes.clone()]
+        pair[thawed].requires_grad_()
+        nearest_cells(pair[0], pair[1])[0].sum().backward()
+        torch.testing.assert_close(pair[thawed].grad, both[thawed].grad, rtol=0, atol=0)
 
 
-def test_cost_of_a_class_without_prototype_in_the_batch_is_not_counted() -> None:
-    distances = torch.tensor([[1.0, 4.0, 0.5, 9.0], [2.0, 3.0, 0.25, 16.0]])
-    labels = torch.tensor([0, 0])
-    assert losses.cluster_cost(distances, labels, OWNERS) == pytest.approx(1.5)
-    assert losses.separation_cost(distances, labels, OWNERS) == pytest.approx(0.375)
-    assert losses.anchor_cost(distances, labels, OWNERS) == pytest.approx(2.0)
+def test_prototype_on_its_own_patch_is_not_pulled() -> None:
+    features = (3 * random(1, 64, 5, 5, dtype=torch.float32)).requires_grad_()
+    prototypes = features.detach()[0, :, 2, 3:4].T.clone().requires_grad_()
+    log_similarity(nearest_cells(features, prototypes)[0]).sum().backward()
+    assert prototypes.grad is not None
+    assert features.grad is not None
+    assert prototypes.grad.count_nonzero() == features.grad.count_nonzero() == 0
 
 
-def test_twin_prototypes_cost_most() -> None:
-    twins = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    apart = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    assert losses.diversity_cost(twins, OWNERS) == pytest.approx(1.0)
-    assert losses.diversity_cost(apart, OWNERS) == pytest.approx(0.0, abs=1e-6)
+def test_winner_is_the_same_however_the_search_is_cut() -> None:
+    features, prototypes = random(2, 4, 64, 64), random(70, 4, seed=1)
+    assert prototypes.shape[0] > BLOCK // (64 * 64) > 1
+    allowed = random(2, 70, 64, 64, seed=2) > 0.5
+    whole = distance_maps(features, prototypes)
+    assert nearest_cells(features, prototypes)[1].equal(whole.flatten(2).argmin(dim=2))
+    held = whole.masked_fill(~allowed, torch.inf).flatten(2)
+    distance, cell = nearest_cells(features, prototypes, allowed)
+    assert cell.equal(held.argmin(dim=2))
+    torch.testing.assert_close(distance, held.amin(dim=2))
+
+
+def test_first_of_equal_cells_wins() -> None:
+    features = random(2, 16, 6, 7, dtype=torch.float32)
+    features[:, :, 1, 2] = features[:, :, 4, 1] = features[:, :, 5, 6] = 0.5
+    allowed = torch.ones(2, 6, 7, dtype=torch.bool)
+    allowed[1, 1, 2] = False
+    _, cells = nearest_cells(features, torch.full((1, 16), 0.5), allowed)
+    assert cells.tolist() == [[1 * 7 + 2], [4 * 7 + 1]]
+
+
+def test_scored_similarity_is_the_value_in_the_map() -> None:
+    features = 3 * random(4, 64, 9, 6, dtype=torch.float32)
+    prototypes = random(7, 64, seed=1, dtype=torch.float32)
+    prototypes[2] = features[1, :, 4, 4]
+    prototypes[3] = features[2, :, 0, 5] + 1e-3
+    distance, cell = nearest_cells(features, prototypes)
+    scored = log_similarity(distance)
+    seen = log_similarity(distance_maps(features, prototypes)).flatten(2)
+    torch.testing.assert_close(seen.gather(2, cell.unsqueeze(2)).squeeze(2), scored, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(seen.amax(dim=2), scored, rtol=1e-6, atol=1e-6)
+    assert f"{float(seen.max()):.4f}" == "9.2103"
+
+
+def test_autocast_does_not_coarsen_distances() -> None:
+    features = random(2, 32, 6, 6, dtype=torch.float32).requires_grad_()
+    prototypes = random(5, 32, seed=1, dtype=torch.float32).requires_grad_()
+    exact = [nearest_cells(features, prototypes)[0], *(f(features, prototypes) for f in (distance_maps, training_maps))]
+    expected = torch.autograd.grad(exact[0].sum(), (features, prototypes))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under, cells = nearest_cells(features, prototypes)
+        others = [f(features, prototypes) for f in (distance_maps, training_maps)]
+        found = torch.autograd.grad(under.sum(), (features, prototypes))
+    assert cells.equal(nearest_cells(features, prototypes)[1])
+    for mine, theirs in zip([under, *others, *found], [*exact, *expected], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
 
 
 def test_projected_prototype_meets_its_own_patch_at_9_2103_exactly() -> None:
