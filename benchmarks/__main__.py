@@ -10,38 +10,12 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from audit.entries import EntryDraft
 from audit.room import open_room, verify_room
 from benchmarks.pairs import compare
-from medproto.model.similarity import log_similarity, nearest_cells
-
-
-def plain_distances(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Squared distances by convolutions: of the squares with ones, of the features with the prototypes."""
-    count, channels = prototypes.shape
-    kernels = prototypes.view(count, channels, 1, 1)
-    squares = torch.nn.functional.conv2d(features**2, torch.ones_like(kernels))
-    cross = torch.nn.functional.conv2d(features, kernels)
-    return torch.relu(squares - 2 * cross + (kernels**2).sum(dim=(1, 2, 3)).view(-1, 1, 1))
-
-
-def prototype_layer(views: int, rows: int, columns: int, prototypes: int) -> None:
-    """Distance, pooling and similarity, forward and backward."""
-    generator = torch.Generator().manual_seed(0)
-    features = torch.rand(views, 128, rows, columns, generator=generator).requires_grad_(True)
-    vectors = torch.rand(prototypes, 128, generator=generator).requires_grad_(True)
-
-    def ours() -> None:
-        log_similarity(nearest_cells(features, vectors)[0]).sum().backward()
-
-    def plain() -> None:
-        distances = plain_distances(features, vectors)
-        pooled = -torch.nn.functional.max_pool2d(-distances, distances.shape[2:])
-        log_similarity(pooled).sum().backward()
-
-    compare(f"prototype layer, {views} x 128 x {rows} x {columns}, P {prototypes}", ours, plain)
+from benchmarks.published.layer import plain_distances
+from medproto.model.similarity import nearest_cells
 
 
 def projection_search(images: int, prototypes: int) -> None:
@@ -97,12 +71,10 @@ def main() -> None:
     """Run all benchmarks on two threads."""
     torch.set_num_threads(2)
     print(f"{'job':<58} {'ours':>12}  {'plain':>12}", flush=True)
-    prototype_layer(4, 48, 24, 20)
-    prototype_layer(16, 7, 7, 2000)
     projection_search(600, 200)
     ledger(50)
     # programs of their own: their workers, as the readers of untrusted files, start without torch
-    for name in ("ingest", "loading"):
+    for name in ("ingest", "loading", "layer"):
         print(flush=True)
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 
