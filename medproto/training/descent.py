@@ -6,8 +6,10 @@ The last layer stays at +1 / -0.5 here (Chen et al. 2019, section 2.2). BatchNor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from lightning_fabric import Fabric
@@ -15,84 +17,94 @@ from torch import Tensor
 
 from medproto.errors import TrainingError
 from medproto.model import losses
-from medproto.model.cells import breast_cells, lesion_cells
 from medproto.model.protopnet import ProtoPNet
-from medproto.model.receptive_field import ReceptiveField
 from medproto.model.similarity import log_similarity, nearest_cells, training_maps
-from medproto.training.augmentation import augmentation
+from medproto.training.batches import Batch, Cells, cells_of, frozen_batches, joint_batches
+from medproto.training.features import FrozenFeatures, Place, feature_batches
 from medproto.training.inputs import InputSet, Progress
+from medproto.training.pace import optimizer_of, pace
 from medproto.training.settings import Costs, Stage
 
-
-@dataclass(frozen=True)
-class Batch:
-    """V images of one step: `values` are images (V, 1, Y, X) or, where the backbone is frozen, its features (V, B, H,
-    W)."""
-
-    values: Tensor
-    allowed: Tensor
-    lesion: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Which cells may win and which lie in a lesion: (V, H, W) each, bool."""
-
-    allowed: Tensor
-    lesion: Tensor
-
-
-def cells_of(breast: Tensor, lesion: Tensor, field: ReceptiveField) -> Cells:
-    """Cells of the breast and of the lesion, from planes of shape (V, Y, X)."""
-    allowed = breast_cells(breast, field)
-    return Cells(allowed, lesion_cells(lesion, allowed, field))
+__all__ = ["Batch", "Cells", "cells_of", "cost_terms", "descend", "encode_all"]
 
 
 def descend(
-    model: ProtoPNet, data: InputSet, stage: Stage, costs: Costs, run: tuple[Fabric, int, Progress | None]
+    model: ProtoPNet,
+    data: InputSet,
+    stage: Stage,
+    costs: Costs,
+    run: tuple[Fabric | tuple[Fabric, FrozenFeatures], int, Progress | None],
 ) -> list[dict[str, float]]:
     """Run one stage of the descent in place; returns the mean of every cost per epoch.
 
     Args:
-        run: device and precision, the seed that owns this stage's chance, and a progress callback (steps done, total).
+        run: device and precision, with the features that are kept there if any; the seed that owns this stage's
+            chance; and a progress callback (steps done, total).
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, a class has no image, or the memory does not suffice.
     """
-    fabric, seed, progress = run
-    optimizer = _optimizer(model, stage)
-    batches = _frozen_batches if "backbone" not in stage.learning_rates else _joint_batches
+    where, seed, progress = run
+    fabric, features = where if isinstance(where, tuple) else (where, FrozenFeatures(where.device))
+    optimizer = optimizer_of(model, stage)
     weights = _class_weights(data.labels, model.last_layer.shape[0]).to(fabric.device)
-    per_epoch = math.ceil(len(data) / stage.batch)
+    step = _Step(fabric, optimizer, stage, costs, torch.ones_like(weights) if stage.balanced else weights)
+    per_epoch = math.ceil(math.ceil(len(data) / stage.batch) / stage.accumulate)
     total, done, history = per_epoch * stage.epochs, 0, []
-    make = batches(model, data, stage, (fabric, seed))
-    for epoch in range(stage.epochs):
-        sums: dict[str, float] = {}
-        for batch in make(epoch):
-            for group, base in zip(optimizer.param_groups, stage.learning_rates.values(), strict=True):
-                group["lr"] = base * _schedule(done / total)
-            terms = cost_terms(model, batch, costs, weights)
-            if not torch.isfinite(terms["total"]):
-                raise TrainingError(
-                    f"stage {stage.name!r}, epoch {epoch + 1}: the loss is not finite, expected a number"
-                )
-            optimizer.zero_grad()
-            fabric.backward(terms["total"])
-            optimizer.step()
-            done += 1
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / per_epoch
-            if progress:
-                progress(done, total)
-        history.append(sums)
+    with _memory_suffices(stage):
+        if "backbone" in stage.learning_rates:
+            features.forget()  # they will not be those of this backbone for long
+            make = joint_batches(model, data, stage, (fabric, seed))
+        else:
+            make = frozen_batches(model, data, stage, (fabric, seed), features)
+        for epoch in range(stage.epochs):
+            sums: dict[str, float] = {}
+            batches = make(epoch)
+            while parts := list(islice(batches, stage.accumulate)):
+                for name, value in _take(step, model, parts, (epoch, done / total)).items():
+                    sums[name] = sums.get(name, 0.0) + value / per_epoch
+                done += 1
+                if progress:
+                    progress(done, total)
+            history.append(sums)
     return history
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What every step of a stage takes."""
+
+    fabric: Fabric
+    optimizer: torch.optim.Optimizer
+    stage: Stage
+    costs: Costs
+    class_weights: Tensor
+
+
+def _take(step: _Step, model: ProtoPNet, parts: list[Batch], when: tuple[int, float]) -> dict[str, float]:
+    """One step on these batches as if they were one, in that epoch, at that share of the stage; returns the costs."""
+    epoch, done = when
+    stage, optimizer = step.stage, step.optimizer
+    for group, base in zip(optimizer.param_groups, stage.learning_rates.values(), strict=True):
+        group["lr"] = base * pace(stage, done)
+    optimizer.zero_grad()
+    terms = _add_gradients(step, model, parts)
+    if not math.isfinite(terms["total"]):
+        raise TrainingError(f"stage {stage.name!r}, epoch {epoch + 1}: the loss is not finite, expected a number")
+    if stage.clip_norm is not None:
+        moving = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(moving, stage.clip_norm)
+    optimizer.step()
+    return terms
 
 
 def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tensor) -> dict[str, Tensor]:
     """Every cost of one batch by name, and their weighted `total`."""
-    frozen = batch.values.shape[1] != 1
-    latent = model.latent(batch.values) if frozen else model.encode(batch.values)
+    return _terms_of(model, _latent(model, batch), batch, costs, class_weights)
+
+
+def _terms_of(model: ProtoPNet, latent: Tensor, batch: Batch, costs: Costs, class_weights: Tensor) -> dict[str, Tensor]:
+    """As `cost_terms`, from the latent maps (V, D, H, W) of the batch."""
     prototypes, classes = model.prototypes, model.prototype_class
     anywhere, _ = nearest_cells(latent, prototypes, batch.allowed)
     has_lesion = batch.lesion.flatten(1).any(dim=1)
@@ -126,107 +138,64 @@ def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tens
 
 
 def encode_all(
-    model: ProtoPNet, data: InputSet, device: torch.device, progress: Progress | None = None
+    model: ProtoPNet, data: InputSet, device: Place, progress: Progress | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Latent maps of all images in batches, in order, without gradients: (places, latent map on the device)."""
+    """Latent maps of all images in batches, in order, without gradients: (places, latent map on the device).
+
+    Args:
+        device: where to compute, or the frozen features kept there, which are computed if they are not known yet.
+    """
     model.eval()
-    with torch.no_grad():
-        for start in range(0, len(data), 16):
-            places = slice(start, min(start + 16, len(data)))
-            images = data.images[places].to(device).contiguous(memory_format=torch.channels_last)
-            yield places, model.encode(images)
-            if progress:
-                progress(places.stop, len(data))
-
-
-Epochs = Callable[[int], Iterator[Batch]]
-
-
-def _frozen_batches(model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[Fabric, int]) -> Epochs:
-    fabric, seed = run
-    model.eval()
-    field = model.backbone.receptive_field(*data.images.shape[2:])
-    features, allowed, lesions = [], [], []
-    for variant in range(stage.variants):
-        images, breast, lesion = _augmented(data, seed + 1000 * variant, plain=variant == 0)
+    for places, features in feature_batches(model.backbone, data.images, device):
         with torch.no_grad():
-            for part in images.split(16):
-                features.append(model.backbone(part.to(fabric.device).contiguous(memory_format=torch.channels_last)))
-        cells = cells_of(breast, lesion, field)
-        allowed.append(cells.allowed)
-        lesions.append(cells.lesion)
-    cached, may_win, in_lesion = torch.cat(features), torch.cat(allowed), torch.cat(lesions)
-
-    def epoch(number: int) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(seed + number)
-        variant = torch.randint(stage.variants, (len(data),), generator=generator)
-        for chosen in torch.randperm(len(data), generator=generator).split(stage.batch):
-            place = variant[chosen] * len(data) + chosen
-            yield Batch(
-                cached[place],
-                may_win[place].to(fabric.device),
-                in_lesion[place].to(fabric.device),
-                data.labels[chosen].to(fabric.device),
-            )
-
-    return epoch
+            latent = model.latent(features)
+        yield places, latent
+        if progress:
+            progress(places.stop, len(data))
 
 
-def _joint_batches(model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[Fabric, int]) -> Epochs:
-    fabric, seed = run
-    field = model.backbone.receptive_field(*data.images.shape[2:])
-    model.eval()  # BatchNorm statistics stay those of the pretrained network
-
-    def epoch(number: int) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(seed + number)
-        for step, chosen in enumerate(torch.randperm(len(data), generator=generator).split(stage.batch)):
-            images, breast, lesion = _augmented(data.select(chosen.tolist()), seed + 7919 * number + step, plain=False)
-            cells = cells_of(breast, lesion, field)
-            yield Batch(
-                images.to(fabric.device).contiguous(memory_format=torch.channels_last),
-                cells.allowed.to(fabric.device),
-                cells.lesion.to(fabric.device),
-                data.labels[chosen].to(fabric.device),
-            )
-
-    return epoch
+def _latent(model: ProtoPNet, batch: Batch) -> Tensor:
+    frozen = batch.values.shape[1] != 1
+    return model.latent(batch.values) if frozen else model.encode(batch.values)
 
 
-def _augmented(data: InputSet, seed: int, plain: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (V, 1, Y, X), breast and lesion planes (V, Y, X), changed by chance unless plain."""
-    if plain:
-        return data.images, data.breast, data.lesion
-    pipeline = augmentation(seed)
-    items = [
-        pipeline({"image": data.images[i], "breast": data.breast[i][None], "lesion": data.lesion[i][None]})
-        for i in range(len(data))
-    ]
-    planes = (torch.stack([item[key][0] for item in items]) > 0.5 for key in ("breast", "lesion"))
-    breast, lesion = (plane.to(torch.uint8) for plane in planes)
-    return torch.stack([item["image"] for item in items]), breast, lesion
+def _add_gradients(step: _Step, model: ProtoPNet, parts: list[Batch]) -> dict[str, float]:
+    """Gradients of one step at the parameters, and the costs.
+
+    The costs of several batches are not the mean of their costs: a minimum over images, or a share of those with a
+    lesion, is of all of them. So the latent maps of all are computed first, without what gradients need; the costs give
+    the gradient at the maps; then batch by batch that gradient goes on into the network.
+    """
+    if len(parts) == 1:
+        terms = cost_terms(model, parts[0], step.costs, step.class_weights)
+        step.fabric.backward(terms["total"])
+        return {name: float(value.detach()) for name, value in terms.items()}
+    with torch.no_grad():
+        latent = torch.cat([_latent(model, part) for part in parts])
+    latent.requires_grad_()
+    allowed, lesion = torch.cat([part.allowed for part in parts]), torch.cat([part.lesion for part in parts])
+    whole = Batch(latent, allowed, lesion, torch.cat([part.labels for part in parts]))
+    terms = _terms_of(model, latent, whole, step.costs, step.class_weights)
+    step.fabric.backward(terms["total"])
+    if latent.grad is not None and not {"backbone", "add_on"}.isdisjoint(step.stage.learning_rates):
+        gradients = latent.grad.split([len(part.labels) for part in parts])
+        for part, gradient in zip(parts, gradients, strict=True):
+            step.fabric.backward(_latent(model, part), gradient)
+    return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def _optimizer(model: ProtoPNet, stage: Stage) -> torch.optim.Optimizer:
-    groups: dict[str, list[Tensor]] = {
-        "backbone": list(model.backbone.parameters()),
-        "add_on": list(model.add_on.parameters()),
-        "prototypes": [model.prototypes],
-    }
-    for name, parameters in groups.items():
-        for parameter in parameters:
-            parameter.requires_grad_(name in stage.learning_rates)
-    # Weight decay as published: on the convolutions, not on the prototypes.
-    return torch.optim.Adam(
-        [
-            {"params": groups[name], "lr": rate, "weight_decay": 0.0 if name == "prototypes" else 1e-3}
-            for name, rate in stage.learning_rates.items()
-        ]
-    )
-
-
-def _schedule(done: float) -> float:
-    """Cosine from 1 to 0.05 over the share of the stage that is done."""
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
+@contextmanager
+def _memory_suffices(stage: Stage) -> Iterator[None]:
+    """Turn torch's word on memory into ours; the processor's allocator has no error of its own."""
+    try:
+        yield
+    except RuntimeError as err:
+        if not (isinstance(err, torch.OutOfMemoryError) or "can't allocate memory" in str(err)):
+            raise
+        raise TrainingError(
+            f"stage {stage.name!r}: the memory does not suffice for batches of {stage.batch}, expected a smaller "
+            "`batch` (with a larger `accumulate` the step stays the same) or fewer `variants`"
+        ) from err
 
 
 def _class_weights(labels: Tensor, class_count: int) -> Tensor:

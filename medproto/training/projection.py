@@ -22,6 +22,7 @@ from medproto.errors import TrainingError
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import nearest_cells
 from medproto.training.descent import cells_of, encode_all
+from medproto.training.features import Place
 from medproto.training.inputs import InputSet, Progress
 
 
@@ -69,7 +70,7 @@ def nearest_patches(
     return Nearest(distances.masked_fill(barred, torch.inf), cells, vectors)
 
 
-def project(model: ProtoPNet, data: InputSet, device: torch.device, progress: Progress | None = None) -> Projection:
+def project(model: ProtoPNet, data: InputSet, device: Place, progress: Progress | None = None) -> Projection:
     """Move every prototype onto its patch, in place; prototypes without an image of their own are dropped.
 
     Raises:

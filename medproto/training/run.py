@@ -18,6 +18,7 @@ from medproto.likeness import fit_likeness
 from medproto.model.protopnet import ProtoPNet, build_model
 from medproto.predict import software
 from medproto.training.descent import descend
+from medproto.training.features import FrozenFeatures
 from medproto.training.inputs import PLAINLY, InputSet, Loading, Progress, load_inputs
 from medproto.training.last_layer import Problem, Solution, choose
 from medproto.training.projection import Projection, project
@@ -62,16 +63,17 @@ def fit(settings: TrainSettings, data: InputSet, report: Reporter) -> Fitted:
     fabric = Fabric(accelerator="auto", devices=1)
     model = build_model(settings.network(), settings.seed)
     model.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    start_prototypes(model, data, settings.seed, fabric.device)
+    features = FrozenFeatures(fabric.device)
+    start_prototypes(model, data, settings.seed, features)
 
     history = {}
     for number, stage in enumerate(settings.stages, start=1):  # stage 1
-        run = (fabric, settings.seed + number, report(f"stage 1, {stage.name}"))
+        run = ((fabric, features), settings.seed + number, report(f"stage 1, {stage.name}"))
         history[stage.name] = descend(model, data, stage, settings.costs, run)
 
-    projection = project(model, data, fabric.device, report("stage 2, projection"))
+    projection = project(model, data, features, report("stage 2, projection"))
 
-    cached = similarities(model, data, fabric.device, projection.sources, report("stage 3, last layer"))
+    cached = similarities(model, data, features, projection.sources, report("stage 3, last layer"))
     bags, _ = cached.bags(data)
     own = model.own_class.cpu().numpy()
     problem = Problem(bags.double().numpy(), data.bag_labels().numpy(), own, l1=0.0, ridge=0.0)

@@ -19,7 +19,8 @@ Group = Literal["backbone", "add_on", "prototypes"]
 class Stage(Settings):
     """One part of the descent; a group without a learning rate is frozen.
 
-    With a frozen backbone its features are computed once, for `variants` augmented copies of every image.
+    With a frozen backbone its features are computed once, for `variants` copies of every image: the image as it is and
+    augmented ones. A step sees `accumulate` batches as if they were one, in the memory that one takes.
     """
 
     name: str
@@ -27,6 +28,15 @@ class Stage(Settings):
     learning_rates: dict[Group, float]
     variants: Annotated[int, Field(ge=1)] = 3
     batch: Annotated[int, Field(ge=1)] = 32
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    #: Draw as many images of every class, instead of weighting the classes.
+    balanced: bool = False
+    optimizer: Literal["adam", "sgd"] = "adam"
+    #: Of `sgd` alone.
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    #: Largest norm of a step's gradient over all groups; None leaves it as it is.
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
 
 
 class Costs(Settings):

@@ -13,6 +13,7 @@ from medproto.likeness import pool
 from medproto.model.cells import breast_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import bag_maximum
+from medproto.training.features import Place, feature_batches
 from medproto.training.inputs import InputSet, Progress
 from medproto.training.projection import Projected
 
@@ -36,7 +37,7 @@ class Similarities:
 def similarities(
     model: ProtoPNet,
     data: InputSet,
-    device: torch.device,
+    device: Place,
     leave_out: Sequence[Projected] = (),
     progress: Progress | None = None,
 ) -> Similarities:
@@ -50,11 +51,8 @@ def similarities(
     allowed = breast_cells(data.breast, field)
     best, cells, pooled = [], [], []
     model.eval()
-    for start in range(0, len(data), 16):
-        places = slice(start, min(start + 16, len(data)))
-        images = data.images[places].to(device).contiguous(memory_format=torch.channels_last)
+    for places, features in feature_batches(model.backbone, data.images, device):
         with torch.no_grad():
-            features = model.backbone(images)
             maps = model.similarity_maps(model.latent(features)).cpu()
         maps = maps.masked_fill(~allowed[places].unsqueeze(1), -torch.inf)
         for prototype, source in enumerate(leave_out):

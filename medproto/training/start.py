@@ -7,13 +7,14 @@ from torch import Tensor
 
 from medproto.model.protopnet import ProtoPNet
 from medproto.training.descent import cells_of, encode_all
+from medproto.training.features import Place
 from medproto.training.inputs import InputSet
 
 #: Cells drawn per class, among which the spread-out ones are chosen.
 POOL = 2000
 
 
-def start_prototypes(model: ProtoPNet, data: InputSet, seed: int, device: torch.device) -> None:
+def start_prototypes(model: ProtoPNet, data: InputSet, seed: int, device: Place) -> None:
     """Set every prototype to a training cell of its class, inside the lesion where there is one, spread as in
     k-means++.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from medproto.errors import TrainingError
 from medproto.training.descent import descend
+from medproto.training.pace import pace
 from medproto.training.settings import Costs, Stage
 from tests.factories import input_set, tiny_model
 
@@ -116,3 +117,62 @@ def test_what_lies_far_from_the_breast_changes_no_weight(fabric: Fabric) -> None
         descend(model, replace(data, images=images, breast=breast), stage, Costs(), (fabric, 0, None))
         states.append(model.state_dict())
     assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
+
+
+def after(fabric: Fabric, labels: list[int], stage: Stage) -> dict[str, Tensor]:
+    """The state of a fresh network after that stage."""
+    model = tiny_model()
+    descend(model, input_set(labels), stage, Costs(), (fabric, 3, None))
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("rates", [ALL, {"add_on": 1e-2, "prototypes": 1e-2}, {"prototypes": 1e-2}])
+def test_accumulated_batches_step_as_one_large_batch_does(fabric: Fabric, rates: dict[str, float]) -> None:
+    stage = Stage(name="large", epochs=2, learning_rates=rates, batch=8, optimizer="sgd")
+    small = stage.model_copy(update={"batch": 2, "accumulate": 4})
+    # 11 images: the last step is of three, the last batch of one
+    large, summed = (after(fabric, [0, 0, 1] * 3 + [0, 1], each) for each in (stage, small))
+    assert changed(large)
+    for name, value in large.items():
+        assert torch.allclose(value, summed[name], rtol=0, atol=1e-6), name
+
+
+def test_clipped_step_is_no_longer_than_rate_times_norm(fabric: Fabric) -> None:
+    stage = Stage(name="one", epochs=1, learning_rates={"prototypes": 1.0}, batch=99, optimizer="sgd", momentum=0.0)
+    before = tiny_model().prototypes.detach()
+    free = after(fabric, LABELS, stage)["prototypes"] - before
+    clipped = after(fabric, LABELS, stage.model_copy(update={"clip_norm": 1e-3}))["prototypes"] - before
+    assert float(free.norm()) > 1e-2
+    assert float(clipped.norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_balanced_classes_are_told_apart_by_nothing_but_how_often_they_come(fabric: Fabric) -> None:
+    rates = {"add_on": 1e-2, "prototypes": 1e-2}
+    stage = Stage(name="rare", epochs=2, learning_rates=rates, batch=4, balanced=True)
+    weighted = stage.model_copy(update={"balanced": False})
+    labels = [0] * 9 + [1] * 3
+    assert not torch.equal(after(fabric, labels, stage)["prototypes"], after(fabric, labels, weighted)["prototypes"])
+    with pytest.raises(TrainingError, match=r"classes: got \[4, 0\] training images"):
+        after(fabric, [0] * 4, stage)
+
+
+def test_schedules_are_arithmetic() -> None:
+    stage = Stage(name="test", epochs=11, learning_rates=ALL, schedule="step")
+    steps = 7
+    paces = [pace(stage, done / (11 * steps)) for done in range(11 * steps)]
+    assert paces == [1.0] * 35 + [0.1] * 35 + [pytest.approx(0.01)] * 7
+    cosine = stage.model_copy(update={"schedule": "cosine"})
+    assert [pace(cosine, done) for done in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.525, 0.05])
+    assert pace(stage.model_copy(update={"schedule": "constant"}), 0.9) == 1.0
+
+
+def test_memory_that_does_not_suffice_is_said_in_one_sentence(fabric: Fabric) -> None:
+    model = tiny_model()
+
+    def greedy(*_: object) -> None:
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    model.backbone.register_forward_pre_hook(greedy)
+    stage = Stage(name="joint", epochs=1, learning_rates=ALL, batch=4)
+    with pytest.raises(TrainingError, match=r"stage 'joint': the memory does not suffice for batches of 4, expected"):
+        descend(model, input_set(LABELS), stage, Costs(), (fabric, 0, None))

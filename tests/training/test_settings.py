@@ -47,7 +47,7 @@ def test_settings_survive_the_way_through_json(tmp_path: Path) -> None:
         ({"inputs": {"row": 8}}, r"unknown key 'inputs\.row', allowed here: columns, margin, rows"),
         (
             {"stages": [{**WARM_UP, "epoch": 1}]},
-            r"unknown key 'stages\.0\.epoch', allowed here: batch, epochs, ",
+            r"unknown key 'stages\.0\.epoch', allowed here: accumulate, balanced, batch, clip_norm, epochs, ",
         ),
         (
             {"stages": [{"name": "a", "epochs": 0, "learning_rates": {}}]},

@@ -1,0 +1,146 @@
+"""Batches of the descent: which images meet in a step, and what chance does to each of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from medproto.model.cells import breast_cells, lesion_cells
+from medproto.model.protopnet import ProtoPNet
+from medproto.model.receptive_field import ReceptiveField
+from medproto.training.augmentation import augmentation
+from medproto.training.features import BATCH, FrozenFeatures, backbone_features
+from medproto.training.inputs import InputSet, SourceImage
+from medproto.training.settings import Stage
+
+
+@dataclass(frozen=True)
+class Batch:
+    """V images of one step: `values` are images (V, 1, Y, X) or, where the backbone is frozen, its features (V, B, H,
+    W)."""
+
+    values: Tensor
+    allowed: Tensor
+    lesion: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Which cells may win and which lie in a lesion: (V, H, W) each, bool."""
+
+    allowed: Tensor
+    lesion: Tensor
+
+
+#: Batches of the epoch with that number, from 0.
+Epochs = Callable[[int], Iterator[Batch]]
+
+
+def cells_of(breast: Tensor, lesion: Tensor, field: ReceptiveField) -> Cells:
+    """Cells of the breast and of the lesion, from planes of shape (V, Y, X)."""
+    allowed = breast_cells(breast, field)
+    return Cells(allowed, lesion_cells(lesion, allowed, field))
+
+
+def frozen_batches(
+    model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[Fabric, int], features: FrozenFeatures
+) -> Epochs:
+    """Batches of backbone features: variant 0 from those that are kept, the others computed here, once."""
+    fabric, seed = run
+    model.eval()
+    field = model.backbone.receptive_field(*data.images.shape[2:])
+    parts = [part for _, part in features.batches(model.backbone, data.images)]
+    cells = [cells_of(data.breast, data.lesion, field)]
+    for variant in range(1, stage.variants):
+        images, breast, lesion = augmented(data, seed, variant)
+        parts += [backbone_features(model.backbone, some, fabric.device) for some in images.split(BATCH)]
+        cells.append(cells_of(breast, lesion, field))
+    cached = torch.cat(parts)
+    allowed, lesions = torch.cat([c.allowed for c in cells]), torch.cat([c.lesion for c in cells])
+
+    def epoch(number: int) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(seed + number)
+        variant = torch.randint(stage.variants, (len(data),), generator=generator)
+        for chosen in order(data.labels, stage.balanced, generator).split(stage.batch):
+            place = variant[chosen] * len(data) + chosen
+            yield Batch(
+                cached[place.to(cached.device)],
+                allowed[place].to(fabric.device),
+                lesions[place].to(fabric.device),
+                data.labels[chosen].to(fabric.device),
+            )
+
+    return epoch
+
+
+def joint_batches(model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[Fabric, int]) -> Epochs:
+    """Batches of images, changed anew in every epoch."""
+    fabric, seed = run
+    field = model.backbone.receptive_field(*data.images.shape[2:])
+    model.eval()  # BatchNorm statistics stay those of the pretrained network
+
+    def epoch(number: int) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(seed + number)
+        for chosen in order(data.labels, stage.balanced, generator).split(stage.batch):
+            images, breast, lesion = augmented(data.select(chosen.tolist()), seed, number + 1)
+            cells = cells_of(breast, lesion, field)
+            yield Batch(
+                images.to(fabric.device).contiguous(memory_format=torch.channels_last),
+                cells.allowed.to(fabric.device),
+                cells.lesion.to(fabric.device),
+                data.labels[chosen].to(fabric.device),
+            )
+
+    return epoch
+
+
+def order(labels: Tensor, balanced: bool, generator: torch.Generator) -> Tensor:
+    """Places of the images of one epoch, as many as there are images.
+
+    Balanced, every class has an equal share of them (give or take one): a large class shows a part of its images, a
+    small one shows each of its own several times, and none once more than another of its class.
+    """
+    if not balanced:
+        return torch.randperm(len(labels), generator=generator)
+    classes = torch.unique(labels)
+    share = -(-len(labels) // len(classes))
+    drawn = []
+    for label in classes:
+        own = torch.nonzero(labels == label).flatten()
+        rounds = [own[torch.randperm(len(own), generator=generator)] for _ in range(-(-share // len(own)))]
+        drawn.append(torch.cat(rounds)[:share])
+    # class after class in turn, so that what is cut off at the end is one image of a class at most
+    places = torch.stack(drawn, dim=1).flatten()[: len(labels)]
+    return places[torch.randperm(len(places), generator=generator)]
+
+
+def augmented(data: InputSet, seed: int, variant: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Variant of every image (V, 1, Y, X), with its breast and lesion planes (V, Y, X); 0 is the image as it is.
+
+    An image's chance is its own: it depends on the seed, the variant, its pixels and its crop, not on its neighbours.
+    """
+    if variant == 0:
+        return data.images, data.breast, data.lesion
+    pipeline = augmentation(seed)
+    items = []
+    for i, source in enumerate(data.sources):
+        pipeline.set_random_state(seed=chance(seed, variant, source))
+        planes = {"image": data.images[i], "breast": data.breast[i][None], "lesion": data.lesion[i][None]}
+        items.append(pipeline(planes))
+    breast, lesion = (
+        (torch.stack([item[key][0] for item in items]) > 0.5).to(torch.uint8) for key in ("breast", "lesion")
+    )
+    return torch.stack([item["image"] for item in items]), breast, lesion
+
+
+def chance(seed: int, variant: int, source: SourceImage) -> int:
+    """Seed of one variant of one image, below 2^32."""
+    crop = source.crop
+    name = f"{seed} {variant} {source.pixels_sha256} {crop.top} {crop.left} {crop.bottom} {crop.right}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")

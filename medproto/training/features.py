@@ -1,0 +1,78 @@
+"""Features of a frozen backbone, computed once and shared by all that ask while its weights stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from medproto.model.backbones import Backbone
+
+#: Images that go through the backbone at once, wherever gradients are not needed.
+BATCH = 16
+
+
+class FrozenFeatures:
+    """Keeps the features of one set of images on a device; asked again with the same backbone, it computes nothing.
+
+    What is kept belongs to the digest of the backbone's weights and to the very tensor of images: after a step that
+    moved the backbone, or for other images, it is computed anew. It takes as much memory as the features do.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._images: Tensor | None = None
+        self._weights = ""
+        self._batches: list[Tensor] = []
+
+    def batches(self, backbone: Backbone, images: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Places and features (V, B, H, W) of sixteen images (V, 1, Y, X) at a time, in order, without gradients."""
+        weights = _digest(backbone)
+        if self._images is images and self._weights == weights:
+            yield from zip(_places(len(images)), self._batches, strict=True)
+            return
+        self.forget()
+        batches = []
+        for places in _places(len(images)):
+            batches.append(backbone_features(backbone, images[places], self.device))
+            yield places, batches[-1]
+        self._images, self._weights, self._batches = images, weights, batches
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self._images, self._weights, self._batches = None, "", []
+
+
+#: Where images are encoded: on a device each time anew, or on the device of features that are kept.
+Place = torch.device | FrozenFeatures
+
+
+def feature_batches(backbone: Backbone, images: Tensor, place: Place) -> Iterator[tuple[slice, Tensor]]:
+    """As `FrozenFeatures.batches`; nothing is kept where the place is a mere device."""
+    if isinstance(place, FrozenFeatures):
+        yield from place.batches(backbone, images)
+        return
+    for places in _places(len(images)):
+        yield places, backbone_features(backbone, images[places], place)
+
+
+def backbone_features(backbone: Backbone, images: Tensor, device: torch.device) -> Tensor:
+    """Features (V, B, H, W) on the device, without gradients; BatchNorm keeps its statistics."""
+    backbone.eval()
+    with torch.no_grad():
+        features: Tensor = backbone(images.to(device).contiguous(memory_format=torch.channels_last))
+    return features
+
+
+def _places(count: int) -> list[slice]:
+    return [slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+
+
+def _digest(backbone: Backbone) -> str:
+    """SHA-256 over all weights and statistics."""
+    digest = hashlib.sha256()
+    for value in backbone.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
