@@ -16,7 +16,17 @@ from medproto.model.similarity import bag_maximum, distance_maps, log_similarity
 class ModelSettings(Settings):
     """What shapes a network; it travels with the weights."""
 
-    backbone: Literal["efficientnet_lite0", "vgg16", "tiny"] = "efficientnet_lite0"
+    backbone: Literal[
+        "convnext_tiny",
+        "densenet121",
+        "efficientnet_lite0",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "tiny",
+        "vgg16",
+        "vgg19",
+    ] = "efficientnet_lite0"
     stride: Literal[8, 16, 32] = 16
     #: `imagenet`, `none`, or the path of a state-dict file.
     weights: str = "imagenet"

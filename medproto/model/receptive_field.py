@@ -51,13 +51,14 @@ class Window:
 
 
 def windows(module: nn.Module) -> list[Window]:
-    """The sliding-window layers of a sequential backbone, in order.
+    """The sliding-window layers of a module, in the order of its definition, which must be that of its longest path.
 
-    Residual branches keep the centre, so the main path decides. Only square kernels occur in the backbones we offer.
+    That holds for chains, for residual blocks whose shortcut is bare, and for dense blocks, whose longest path runs
+    through every layer; not where a shortcut has layers of its own. Only square kernels occur in what we offer.
     """
     found = []
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
             kernel, stride = _one(layer.kernel_size), _one(layer.stride)
             same = type(layer).__name__ == "Conv2dSame" or isinstance(layer.padding, str)
             found.append(Window(kernel, stride, None if same else _one(layer.padding)))

@@ -148,7 +148,7 @@ def test_weights_of_a_file_are_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, stride, weights, message",
     [
-        ("resnet", 16, "none", "backbone: got 'resnet', expected one of efficientnet_lite0, tiny, vgg16"),
+        ("resnet", 16, "none", "backbone: got 'resnet', expected one of convnext_tiny, densenet121, eff"),
         ("tiny", 4, "none", "stride: got 4, expected one of 8, 16, 32"),
         ("tiny", 8, "imagenet", "got 'imagenet' for backbone 'tiny', expected 'none' or a file"),
         (
