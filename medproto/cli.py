@@ -55,11 +55,13 @@ def train(
     cache_bytes: CacheBytes = CACHE_BYTES,
 ) -> None:
     """Train a prototype network: descent, projection, convex last layer; then write a verified bundle."""
+    from medproto.bundle import read_bundle_manifest
     from medproto.datasets.manifest import read_manifest
     from medproto.training.inputs import Loading
     from medproto.training.run import check_split, read_inputs
     from medproto.training.run import train as run
     from medproto.training.settings import read_settings
+    from medproto.training.words import summary
 
     settings, source = read_settings(config, tuple(override or ())), read_manifest(manifest)
     check_split(source)
@@ -67,6 +69,7 @@ def train(
         data = read_inputs(settings, source, report, Loading(cache=_cache(cache, cache_bytes)))
         bundle_id = run(settings, (source, data), out, report)
     tell_inputs(data)
+    console.print(summary(read_bundle_manifest(out)[1]), markup=False, highlight=False)
     typer.echo(f"{out}: bundle {bundle_id}")
 
 
