@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from medproto.errors import TrainingError
-from medproto.training.last_layer import KKT_TOLERANCE, Problem, choose, kkt_residual, objective_value, solve
+from medproto.training.last_layer import (
+    KKT_TOLERANCE,
+    Problem,
+    choose,
+    kkt_residual,
+    objective_value,
+    solve,
+    solve_by_adam,
+)
 from medproto.training.settings import LastLayerSettings
 
 OWNERS = np.repeat([0, 1, 2], 3)
@@ -106,3 +114,60 @@ def test_choice_never_splits_a_patient() -> None:
     # The check can fail: with every exam its own patient, copies leak between folds and the loss falls.
     _, leaked = choose(twice, [f"{i:03d}" for i in range(180)], settings)
     assert leaked[0]["validation_loss"] < curve[0]["validation_loss"] - 1e-3
+
+
+def test_a_start_from_elsewhere_ends_at_the_same_optimum() -> None:
+    given = problem()
+    cold = solve(given)
+    neighbour = solve(replace(given, l1=given.l1 * 10, ridge=given.ridge * 10)).weights
+    for start in (neighbour, np.where(OWN, 1.0, -0.5), np.zeros(OWN.shape)):
+        warm = solve(given, start)
+        assert warm.kkt_residual <= KKT_TOLERANCE
+        np.testing.assert_allclose(warm.weights, cold.weights, atol=1e-5)
+
+
+def test_warm_path_gives_the_curve_of_solves_that_start_cold() -> None:
+    given, l1s, ridges = problem(), (1e-3, 1e-4, 1e-2), (1e-2, 1e-4)
+    groups = [f"patient {i:02d}" for i in range(90)]
+    _, curve = choose(given, groups, LastLayerSettings(l1=l1s, ridge=ridges, folds=3))
+    rows = np.arange(90)
+    for row in curve:
+        losses = []
+        for fold in range(3):
+            kept, held_out = rows % 3 != fold, rows % 3 == fold
+            inner = Problem(given.similarities[kept], given.labels[kept], OWN, row["l1"], row["ridge"])
+            logits = given.similarities[held_out] @ solve(inner).weights.T
+            chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            losses.append(-np.log(chances[np.arange(30), given.labels[held_out]]).mean())
+        assert row["validation_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert [(row["l1"], row["ridge"]) for row in curve] == [(l1, ridge) for l1 in l1s for ridge in ridges]
+
+
+def test_adam_of_the_paper_moves_a_weight_by_its_learning_rate_a_step() -> None:
+    # On 90 exams the paper's 20 epochs are 40 steps, which can move a weight by 0.004: the stage is nearly a no-op.
+    given = problem(l1=1e-4, ridge=0.0)
+    start = np.where(OWN, 1.0, -0.5)
+    moved = np.abs(solve_by_adam(given).weights - start)
+    assert 0 < moved.max() <= 40 * 1e-4 * 1.01
+    assert np.abs(solve_by_adam(given, epochs=1, batch=90).weights - start).max() == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_adam_of_the_paper_ends_above_the_optimum_and_says_so() -> None:
+    given = problem(l1=1e-4, ridge=1e-4)
+    adam, optimum = solve_by_adam(given), solve(given)
+    assert adam.objective > optimum.objective + 1e-2
+    assert adam.objective == objective_value(given, adam.weights)
+    assert adam.kkt_residual == kkt_residual(given, adam.weights) > 1e3 * KKT_TOLERANCE
+
+
+def test_adam_with_time_and_large_steps_nears_the_optimum() -> None:
+    given = problem(l1=1e-3, ridge=1e-2)
+    adam = solve_by_adam(given, epochs=3000, learning_rate=1e-3, batch=90)
+    assert adam.objective == pytest.approx(solve(given).objective, abs=1e-5)
+
+
+def test_adam_with_the_same_seed_gives_the_same_weights() -> None:
+    given = problem()
+    weights = [solve_by_adam(given, batch=16, seed=seed).weights for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
