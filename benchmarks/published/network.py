@@ -113,7 +113,7 @@ def fit_last_layer(network: PlainProtoPNet, batches: Batches, epochs: int) -> No
             cost = functional.cross_entropy(network(images), labels)
             cost = cost + 1e-4 * (network.last_layer.weight * foreign).norm(p=1)
             optimizer.zero_grad()
-            cost.backward()  # type: ignore[no-untyped-call]
+            cost.backward()
             optimizer.step()
 
 
