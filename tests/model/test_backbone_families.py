@@ -64,8 +64,8 @@ def middle_features(network: Any, colours: Tensor) -> Tensor:
             colours = layer(colours)
         raise AssertionError("no third transition")
     else:
-        # VGG: four poolings; ConvNeXt: stem, two stages with their reductions, third stage.
-        features = network.features[: {"VGG": None, "ConvNeXt": 6}[type(network).__name__]](colours)
+        # ConvNeXt: the stem, two stages with their reductions, the third stage.
+        features = network.features[:6](colours)
     return features
 
 
