@@ -17,7 +17,6 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from benchmarks.published import network as published
 from benchmarks.published.network import PlainProtoPNet
@@ -25,8 +24,8 @@ from medproto import pictures
 from medproto.bundle import load_bundle
 from medproto.errors import TrainingError
 from medproto.ingest.reading import read_mammogram
+from medproto.model.backbones import build_backbone
 from medproto.model.protopnet import ProtoPNet
-from medproto.model.receptive_field import receptive_field, windows
 from medproto.model.similarity import EPSILON, distance_maps, log_similarity, nearest_cells
 from medproto.predict import predict_exam
 from medproto.training.descent import descend
@@ -91,11 +90,8 @@ def test_defect_1_heatmaps_are_shifted_on_residual_networks() -> None:
     side_px, cell = 448, 7
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = resnet18(weights=None)
-    network.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-    stages = (network.layer1, network.layer2, network.layer3, network.layer4)
-    main_path = [layer for stage in stages for block in stage for layer in (block.conv1, block.conv2)]
-    field = receptive_field(windows(nn.Sequential(network.conv1, network.maxpool, *main_path)), side_px, side_px)
+        backbone = build_backbone("resnet18", 32, "none")
+    field = backbone.receptive_field(side_px, side_px)
     activation = np.zeros((14, 14))
     activation[cell, cell] = 1.0
 
@@ -104,8 +100,7 @@ def test_defect_1_heatmaps_are_shifted_on_residual_networks() -> None:
         drawn = pictures.overlay(activation.astype(np.float32), np.ones((14, 14), dtype=np.bool_), place)
         return np.asarray(drawn)[..., 3].astype(np.float64)
 
-    layers = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool, *stages)
-    seen = looks_at(layers, side_px, cell)
+    seen = looks_at(backbone, side_px, cell)
 
     def off_px(drawn: NDArray[np.float64]) -> list[float]:
         return [there - here for there, here in zip(centroid(drawn), seen, strict=True)]
