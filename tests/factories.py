@@ -36,7 +36,7 @@ SETTINGS = TrainSettings(
     inputs=InputSettings(rows=96, columns=64),
     stages=(
         Stage(name="warm-up", epochs=20, learning_rates={"add_on": 1e-2, "prototypes": 1e-2}, variants=1, batch=16),
-        Stage(name="joint", epochs=8, learning_rates={"backbone": 1e-2, "add_on": 1e-2, "prototypes": 1e-2}, batch=16),
+        Stage(name="joint", epochs=16, learning_rates={"backbone": 1e-2, "add_on": 1e-2, "prototypes": 1e-2}, batch=16),
     ),
     last_layer=LastLayerSettings(l1=(1e-3,), ridge=(1e-3, 1e-2), folds=2),
 )
