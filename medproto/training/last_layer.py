@@ -121,7 +121,7 @@ def choose(problem: Problem, groups: list[str], settings: LastLayerSettings) -> 
     names = sorted(set(groups))
     fold_of = {name: i % settings.folds for i, name in enumerate(names)}
     folds = np.array([fold_of[group] for group in groups])
-    losses = sum(_held_out_losses(problem, folds == fold, settings) for fold in range(settings.folds)) / settings.folds
+    losses = np.mean([_held_out_losses(problem, folds == fold, settings) for fold in range(settings.folds)], axis=0)
     curve = [
         {"l1": l1, "ridge": ridge, "validation_loss": float(losses[row, column])}
         for row, l1 in enumerate(settings.l1)
