@@ -23,6 +23,8 @@ from medproto.training.settings import LastLayerSettings
 Matrix = NDArray[np.float64]
 #: Largest violation of the optimality conditions that counts as solved.
 KKT_TOLERANCE = 1e-6
+#: The published weight of L1 (Chen et al. 2019).
+PUBLISHED_L1 = 1e-4
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,11 @@ def choose(problem: Problem, groups: list[str], settings: LastLayerSettings) -> 
     """Solve with the penalties of lowest cross-validated loss; folds never split a group (a patient).
 
     Returns:
-        The solution on all data, and the curve: l1, ridge and validation loss of every candidate.
+        The solution on all data, and the curve: l1, ridge and validation loss of every candidate; none where the
+        settings ask for the published way, which has nothing to choose.
     """
+    if settings.solver == "adam":
+        return solve_by_adam(replace(problem, l1=PUBLISHED_L1, ridge=0.0, own_nonnegative=False)), []
     names = sorted(set(groups))
     fold_of = {name: i % settings.folds for i, name in enumerate(names)}
     folds = np.array([fold_of[group] for group in groups])

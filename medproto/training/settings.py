@@ -52,8 +52,12 @@ class Costs(Settings):
 
 
 class LastLayerSettings(Settings):
-    """Candidates for stage 3; the pair with the lowest inner cross-validated loss on training patients is taken."""
+    """Candidates for stage 3; the pair with the lowest inner cross-validated loss on training patients is taken.
 
+    With `solver: adam` there is no choice and no certificate: 20 epochs at the paper's rate and L1, of any sign.
+    """
+
+    solver: Literal["certified", "adam"] = "certified"
     l1: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
     ridge: tuple[float, ...] = (1e-4, 1e-3, 1e-2)
     folds: Annotated[int, Field(ge=2)] = 5

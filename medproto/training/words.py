@@ -22,11 +22,9 @@ def summary(manifest: BundleManifest) -> str:
     dropped, moved = protocol["projection"]["dropped_per_class"], protocol["projection"]["moved"]
     lines.append(f"stage 2: {_prototypes(manifest)}; moved by {max(moved):.3f} at most, {sum(dropped)} dropped")
     found = protocol["last_layer"]
-    best = min(found["curve"], key=lambda row: row["validation_loss"])
-    lines.append(
-        f"stage 3: L1 {best['l1']:g}, ridge {best['ridge']:g}, objective {found['objective']:.4f}, "
-        f"KKT residual {found['kkt_residual']:.0e}"
-    )
+    best = min(found["curve"], key=lambda row: row["validation_loss"], default=None)
+    way = f"L1 {best['l1']:g}, ridge {best['ridge']:g}" if best else "Adam as published"
+    lines.append(f"stage 3: {way}, objective {found['objective']:.4f}, KKT residual {found['kkt_residual']:.0e}")
     point, metrics = manifest.operating_point, manifest.metrics
     chosen = f"at the operating point sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f}"
     exams = f"{metrics['validation_exams']:.0f} exams"

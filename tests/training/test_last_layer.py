@@ -99,6 +99,16 @@ def test_choice_takes_the_pair_of_lowest_validation_loss_and_keeps_the_curve() -
     np.testing.assert_array_equal(solution.weights, again.weights)
 
 
+def test_published_way_chooses_nothing_and_says_how_far_it_stopped() -> None:
+    given = problem()
+    groups = [f"patient {i:02d}" for i in range(90)]
+    solution, curve = choose(given, groups, LastLayerSettings(solver="adam"))
+    plain = replace(given, l1=1e-4, ridge=0.0, own_nonnegative=False)
+    assert curve == []
+    np.testing.assert_array_equal(solution.weights, solve_by_adam(plain).weights)
+    assert solution.kkt_residual == kkt_residual(plain, solution.weights) > KKT_TOLERANCE
+
+
 def test_choice_never_splits_a_patient() -> None:
     settings = LastLayerSettings(l1=(1e-3, 1e-2), ridge=(1e-3,), folds=3)
     once = problem()

@@ -24,3 +24,10 @@ def test_summary_names_every_stage_and_what_it_reached(tmp_path_factory: pytest.
     assert f"KKT residual {residual:.0e}" in said
     assert f"AUROC {manifest.metrics['validation_auroc']:.3f}" in said
     assert len(lines) < 24
+
+
+def test_summary_of_the_published_last_layer_names_no_penalties(tmp_path_factory: pytest.TempPathFactory) -> None:
+    _, manifest = read_bundle_manifest(train_tiny(tmp_path_factory.getbasetemp() / "tiny").bundle_path)
+    found: dict[str, Any] = manifest.training["last_layer"] | {"curve": []}  # type: ignore[assignment,operator]
+    plain = manifest.model_copy(update={"training": manifest.training | {"last_layer": found}})
+    assert "stage 3: Adam as published, objective" in summary(plain)
