@@ -14,29 +14,6 @@ import torch
 from audit.entries import EntryDraft
 from audit.room import open_room, verify_room
 from benchmarks.pairs import compare
-from benchmarks.published.layer import plain_distances
-from medproto.model.similarity import nearest_cells
-
-
-def projection_search(images: int, prototypes: int) -> None:
-    """Nearest latent patch of every prototype over all images."""
-    generator = torch.Generator().manual_seed(0)
-    features = torch.rand(images, 128, 7, 7, generator=generator)
-    vectors = torch.rand(prototypes, 128, generator=generator)
-
-    def ours() -> None:
-        with torch.no_grad():
-            for part in features.split(64):
-                nearest_cells(part, vectors)
-
-    def plain() -> None:
-        with torch.no_grad():
-            for part in features.split(64):
-                distances = plain_distances(part, vectors).numpy()
-                for prototype in range(prototypes):
-                    distances[:, prototype].argmin()
-
-    compare(f"projection search, N {images}, P {prototypes}", ours, plain)
 
 
 def ledger(entries: int) -> None:
@@ -71,10 +48,9 @@ def main() -> None:
     """Run all benchmarks on two threads."""
     torch.set_num_threads(2)
     print(f"{'job':<58} {'ours':>12}  {'plain':>12}", flush=True)
-    projection_search(600, 200)
     ledger(50)
     # programs of their own: their workers, as the readers of untrusted files, start without torch
-    for name in ("ingest", "loading", "layer"):
+    for name in ("ingest", "loading", "layer", "projection"):
         print(flush=True)
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from medproto.errors import TrainingError
 from medproto.model.protopnet import ProtoPNet
-from medproto.model.similarity import nearest_cells
 from medproto.training.descent import cells_of, encode_all
 from medproto.training.features import Place
 from medproto.training.inputs import InputSet, Progress
@@ -46,28 +45,55 @@ class Projection:
 
 @dataclass(frozen=True)
 class Nearest:
-    """For every image and prototype: squared distance (V, P), flat cell (V, P) and that cell's latent vector (V, P,
-    D)."""
+    """Nearest candidate cell of each image for each prototype of its own class; K is the size of the largest class.
+
+    distances (V, K) squared, infinite where the image has no candidate or its class no such prototype; cells (V, K)
+    flat; vectors (V, K, D) the latent vectors there. Column `slot[p]` (P,) belongs to prototype p, in the rows of its
+    class.
+    """
 
     distances: Tensor
     cells: Tensor
     vectors: Tensor
+    slot: Tensor
 
 
 def nearest_patches(
     latent: Tensor, prototypes: Tensor, candidates: Tensor, labels: Tensor, prototype_class: Tensor
 ) -> Nearest:
-    """Nearest candidate cell of each image for each prototype; infinite where they differ in class or it has none.
+    """Search every image for the prototypes of its own class alone, the first cell on a tie.
 
     Args:
         latent: shape (V, D, H, W).
+        prototypes: shape (P, D).
         candidates: shape (V, H, W), True where a patch may be taken.
+        labels: shape (V,).
+        prototype_class: shape (P,).
     """
-    distances, cells = nearest_cells(latent, prototypes, candidates)
-    barred = (labels.unsqueeze(1) != prototype_class.unsqueeze(0)) | ~candidates.flatten(1).any(dim=1, keepdim=True)
-    flat = latent.flatten(2)
-    vectors = torch.gather(flat, 2, cells.unsqueeze(1).expand(-1, flat.shape[1], -1)).transpose(1, 2)
-    return Nearest(distances.masked_fill(barred, torch.inf), cells, vectors)
+    wide = torch.promote_types(latent.dtype, torch.float32)
+    slot = slots(prototype_class)
+    classes = int(torch.cat([labels, prototype_class]).max()) + 1
+    members = torch.full((classes, int(slot.max()) + 1), -1)
+    members[prototype_class, slot] = torch.arange(len(prototypes))
+    own = members[labels]
+    wanted, cells = prototypes.to(wide)[own.clamp(min=0)], latent.to(wide).flatten(2)
+    search = cells.square().sum(dim=1, keepdim=True) - 2 * torch.bmm(wanted, cells)
+    winner = search.masked_fill_(~candidates.flatten(1).unsqueeze(1), torch.inf).argmin(dim=2)
+    vectors = cells.transpose(1, 2)[torch.arange(len(latent)).unsqueeze(1), winner]
+    # |z - p|^2 itself: the expansion that finds the winner is off by about 1e-5 near zero.
+    distances = (vectors - wanted).square().sum(dim=2)
+    barred = (own < 0) | ~candidates.flatten(1).any(dim=1, keepdim=True)
+    return Nearest(distances.masked_fill(barred, torch.inf), winner, vectors, slot)
+
+
+def slots(prototype_class: Tensor) -> Tensor:
+    """The place of each prototype among those of its class, from 0, shape (P,)."""
+    order = prototype_class.argsort(stable=True)
+    counts = torch.bincount(prototype_class)
+    first = counts.cumsum(0) - counts
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order)) - first[prototype_class[order]]
+    return place
 
 
 def project(model: ProtoPNet, data: InputSet, device: Place, progress: Progress | None = None) -> Projection:
@@ -80,42 +106,40 @@ def project(model: ProtoPNet, data: InputSet, device: Place, progress: Progress 
     cells = cells_of(data.breast, data.lesion, field)
     annotated = (data.lesion > 0).flatten(1).any(dim=1).view(-1, 1, 1)
     candidates = torch.where(annotated, cells.lesion, cells.allowed)
+    owners = model.prototype_class.cpu()
+    vectors = model.prototypes.detach().cpu()
     parts = []
     for places, latent in encode_all(model, data, device, progress):
-        parts.append(
-            nearest_patches(
-                latent.cpu(),
-                model.prototypes.detach().cpu(),
-                candidates[places],
-                data.labels[places],
-                model.prototype_class.cpu(),
-            )
-        )
+        parts.append(nearest_patches(latent.cpu(), vectors, candidates[places], data.labels[places], owners))
     distances = torch.cat([part.distances for part in parts])
-    chosen = assign(_without_copies(distances, data).double().numpy(), model.prototype_class.cpu().numpy())
+    chosen = assign(_without_copies(distances, data).double().numpy(), data.labels.numpy(), owners.numpy())
     kept = sorted(chosen)
-    flat = torch.cat([part.cells for part in parts])
-    vectors = torch.cat([part.vectors for part in parts])
-    width = field.columns.cells
-    sources = []
-    for prototype in kept:
-        image = chosen[prototype]
-        cell = int(flat[image, prototype])
-        moved = float(distances[image, prototype])
-        sources.append(Projected(image, cell // width, cell % width, moved))
-    before = torch.bincount(model.prototype_class.cpu(), minlength=model.last_layer.shape[0])
+    images = torch.tensor([chosen[prototype] for prototype in kept])
+    columns = slots(owners)[kept]
+    flat = torch.cat([part.cells for part in parts])[images, columns].tolist()
+    moved, width = distances[images, columns].tolist(), field.columns.cells
+    sources = tuple(
+        Projected(image, cell // width, cell % width, distance)
+        for image, cell, distance in zip(images.tolist(), flat, moved, strict=True)
+    )
+    patches = torch.cat([part.vectors for part in parts])[images, columns]
     model.keep(torch.tensor(kept, device=model.prototypes.device))
-    rows = torch.stack([vectors[chosen[p], p] for p in kept])
-    model.prototypes.data.copy_(rows.to(model.prototypes.device))
-    after = torch.bincount(model.prototype_class.cpu(), minlength=model.last_layer.shape[0])
-    return Projection(tuple(sources), tuple((before - after).tolist()))
+    model.prototypes.data.copy_(patches.to(model.prototypes.device))
+    classes = model.last_layer.shape[0]
+    before, after = (torch.bincount(each.cpu(), minlength=classes) for each in (owners, model.prototype_class))
+    return Projection(sources, tuple((before - after).tolist()))
 
 
-def assign(distances: NDArray[np.float64], prototype_class: NDArray[np.int64]) -> dict[int, int]:
+def assign(
+    distances: NDArray[np.float64], labels: NDArray[np.int64], prototype_class: NDArray[np.int64]
+) -> dict[int, int]:
     """Prototype -> image, one image each, at the lowest total distance within each class.
 
     Args:
-        distances: shape (V, P), infinite where an image may not serve a prototype.
+        distances: shape (V, K), each image to the prototypes of its class in their order; infinite where an image may
+            not serve.
+        labels: shape (V,).
+        prototype_class: shape (P,).
 
     Raises:
         TrainingError: a class has no image.
@@ -123,10 +147,11 @@ def assign(distances: NDArray[np.float64], prototype_class: NDArray[np.int64]) -
     chosen: dict[int, int] = {}
     for label in np.unique(prototype_class):
         prototypes = np.flatnonzero(prototype_class == label)
-        images = np.flatnonzero(np.isfinite(distances[:, prototypes]).any(axis=1))
+        own = distances[:, : len(prototypes)]
+        images = np.flatnonzero((labels == label) & np.isfinite(own).any(axis=1))
         if not len(images):
             raise TrainingError(f"projection: got no training image of class {int(label)}, expected at least one")
-        rows, columns = linear_sum_assignment(distances[np.ix_(images, prototypes)])
+        rows, columns = linear_sum_assignment(own[images])
         chosen |= {int(prototypes[column]): int(images[row]) for row, column in zip(rows, columns, strict=True)}
     return chosen
 

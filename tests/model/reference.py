@@ -67,6 +67,7 @@ def expected(given: Arrays) -> Arrays:
         "logits": logits,
         **costs,
         **projection,
+        **_pruning(given, least),
         "convex_optimum": np.float64(optimum),
     }
 
@@ -109,6 +110,16 @@ def _projection(given: Arrays, distances: NDArray[np.float64]) -> Arrays:
         "projection_distance": np.array(moved),
         "projected_prototypes": np.array(vectors),
     }
+
+
+def _pruning(given: Arrays, least: NDArray[np.float64]) -> Arrays:
+    """The six nearest images of each prototype, and whether at least three of them share its class."""
+    nearest, keep = [], []
+    for p, owner in enumerate(given["prototype_class"]):
+        first = sorted(range(len(least)), key=lambda n: least[n, p])[:6]
+        nearest.append(first)
+        keep.append(sum(given["labels"][n] == owner for n in first) >= 3)
+    return {"pruning_nearest": np.array(nearest), "pruning_keep": np.array(keep)}
 
 
 def _convex_optimum(given: Arrays) -> float:

@@ -15,6 +15,7 @@ from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import distance_maps, log_similarity, nearest_cells, training_maps
 from medproto.training.last_layer import Problem, solve
 from medproto.training.projection import nearest_patches
+from medproto.training.pruning import prune
 from tests.model.reference import SMALL, Arrays, expected, inputs, shared_reference
 
 
@@ -93,20 +94,24 @@ def test_costs_and_their_total(reference: Arrays) -> None:
 def test_projection_finds_the_source_exactly(reference: Arrays) -> None:
     features, prototypes = torch.from_numpy(reference["features"]), torch.from_numpy(reference["prototypes"])
     images, _, rows, columns = features.shape
-    found = nearest_patches(
-        features,
-        prototypes,
-        torch.ones(images, rows, columns, dtype=torch.bool),
-        torch.from_numpy(reference["labels"]),
-        torch.from_numpy(reference["prototype_class"]),
-    )
-    image = found.distances.argmin(dim=0)
-    each = torch.arange(len(prototypes))
-    cell = found.cells[image, each]
+    labels, owners = torch.from_numpy(reference["labels"]), torch.from_numpy(reference["prototype_class"])
+    everywhere = torch.ones(images, rows, columns, dtype=torch.bool)
+    found = nearest_patches(features, prototypes, everywhere, labels, owners)
+    distances = found.distances[:, found.slot].masked_fill(labels.unsqueeze(1) != owners, torch.inf)
+    image, each = distances.argmin(dim=0), torch.arange(len(prototypes))
+    cell = found.cells[image, found.slot]
     source = torch.stack([image, cell // columns, cell % columns], dim=1)
     np.testing.assert_array_equal(source, reference["projection_source"])
-    np.testing.assert_allclose(found.distances[image, each], reference["projection_distance"], atol=1e-5, rtol=0)
-    np.testing.assert_array_equal(found.vectors[image, each], reference["projected_prototypes"])
+    np.testing.assert_allclose(distances[image, each], reference["projection_distance"], atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(found.vectors[image, found.slot], reference["projected_prototypes"])
+
+
+def test_pruning_finds_the_nearest_images_and_the_prototypes_to_keep_exactly(reference: Arrays) -> None:
+    features, prototypes = torch.from_numpy(reference["features"]), torch.from_numpy(reference["prototypes"])
+    distances, _ = nearest_cells(features, prototypes)
+    pruned = prune(distances, torch.from_numpy(reference["labels"]), torch.from_numpy(reference["prototype_class"]))
+    np.testing.assert_array_equal(pruned.nearest, reference["pruning_nearest"])
+    np.testing.assert_array_equal(pruned.passed, reference["pruning_keep"])
 
 
 def test_last_layer_reaches_the_convex_optimum(reference: Arrays) -> None:

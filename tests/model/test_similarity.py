@@ -122,11 +122,12 @@ def test_projected_prototype_meets_its_own_patch_at_9_2103_exactly() -> None:
     found = nearest_patches(
         features, random(3, 64, seed=1, dtype=torch.float32), torch.ones(5, 7, 5, dtype=torch.bool), labels, owners
     )
-    image, each = found.distances.argmin(dim=0), torch.arange(3)
-    prototypes = found.vectors[image, each]
+    foreign = labels.unsqueeze(1) != owners
+    image, each = found.distances[:, found.slot].masked_fill(foreign, torch.inf).argmin(dim=0), torch.arange(3)
+    prototypes = found.vectors[image, found.slot]
     distance, cell = nearest_cells(features, prototypes)
     assert distance[image, each].tolist() == [0.0] * 3
-    assert cell[image, each].tolist() == found.cells[image, each].tolist()
+    assert cell[image, each].tolist() == found.cells[image, found.slot].tolist()
     best = log_similarity(distance)[image, each]
     assert best.tolist() == pytest.approx([math.log(1 / EPSILON)] * 3, rel=1e-7)
     assert f"{float(best[0]):.4f}" == "9.2103"

@@ -14,7 +14,7 @@ from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import EPSILON
 from medproto.training.descent import cells_of, encode_all
 from medproto.training.inputs import InputSet
-from medproto.training.projection import assign, project
+from medproto.training.projection import assign, nearest_patches, project
 from medproto.training.similarities import NEIGHBOURHOOD, similarities
 from medproto.training.start import start_prototypes
 from tests.factories import input_set, tiny_model
@@ -101,13 +101,37 @@ def test_surplus_prototypes_are_dropped_and_reported() -> None:
 def test_assignment_has_the_lowest_total_distance() -> None:
     # Each prototype's own favourite is image 0: giving it to the first one costs 1 + 10, to the second 2 + 1.5.
     distances = np.array([[1.0, 2.0], [1.5, 10.0], [9.0, 9.0]])
-    assert assign(distances, np.array([0, 0])) == {0: 1, 1: 0}
+    assert assign(distances, np.array([0, 0, 0]), np.array([0, 0])) == {0: 1, 1: 0}
 
 
 def test_assignment_treats_classes_apart() -> None:
-    barred = np.inf
-    distances = np.array([[5.0, barred], [1.0, barred], [barred, 7.0]])
-    assert assign(distances, np.array([0, 1])) == {0: 1, 1: 2}
+    distances = np.array([[5.0], [1.0], [0.5]])
+    assert assign(distances, np.array([0, 0, 1]), np.array([0, 1])) == {0: 1, 1: 2}
+
+
+def test_search_looks_at_the_prototypes_of_the_own_class_in_whatever_order_they_come() -> None:
+    # One channel, cells 0 and 4; class 0 owns prototypes 1 and 2, class 1 owns prototype 0; image 2 may give nothing.
+    images = torch.tensor([[0.0, 4.0]] * 3).view(3, 1, 1, 2)
+    candidates = torch.tensor([[True, True], [True, False], [False, False]]).view(3, 1, 2)
+    owners, prototypes = torch.tensor([1, 0, 0]), torch.tensor([[3.0], [1.0], [5.0]])
+    found = nearest_patches(images, prototypes, candidates, torch.tensor([0, 1, 0]), owners)
+    assert found.slot.tolist() == [0, 0, 1]
+    assert found.distances.tolist() == [[1.0, 1.0], [9.0, np.inf], [np.inf, np.inf]]
+    assert found.cells[0].tolist() == [0, 1]
+    assert found.cells[1, 0] == 0
+    assert found.vectors[0].tolist() == [[0.0], [4.0]]
+
+
+def test_first_of_equal_cells_and_first_of_equal_images_win() -> None:
+    found = nearest_patches(
+        torch.ones(2, 3, 4, 4),
+        torch.zeros(1, 3),
+        torch.ones(2, 4, 4, dtype=torch.bool),
+        torch.zeros(2).long(),
+        torch.zeros(1).long(),
+    )
+    assert found.cells.tolist() == [[0], [0]]
+    assert assign(found.distances.double().numpy(), np.array([0, 0]), np.array([0])) == {0: 0}
 
 
 def test_leaving_the_source_out_lowers_the_similarity_to_its_own_image_alone() -> None:
