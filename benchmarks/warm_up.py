@@ -11,7 +11,7 @@ from medproto.ingest.mammogram import digest_pixels
 from medproto.model.protopnet import ModelSettings, build_model
 from medproto.records import Box
 from medproto.training.batches import Batch, cells_of, frozen_batches
-from medproto.training.descent import cost_terms
+from medproto.training.costs import cost_terms
 from medproto.training.features import FrozenFeatures
 from medproto.training.inputs import InputSet, SourceImage
 from medproto.training.pace import optimizer_of
@@ -62,7 +62,7 @@ def warm_up() -> None:
 
     def plain() -> None:
         for chosen in torch.randperm(IMAGES).split(STAGE.batch):
-            step(Batch(data.images[chosen], cells.allowed[chosen], cells.lesion[chosen], data.labels[chosen]))
+            step(Batch(data.images[chosen], cells.allowed[chosen], cells.lesion[chosen], data.labels[chosen], 0))
 
     compare(f"warm-up epoch, {IMAGES} x {SIDE} x {SIDE}, P {len(model.prototypes)}", ours, plain, GOAL)
 

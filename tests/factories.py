@@ -198,12 +198,12 @@ def mammogram(pixels: NDArray[np.float32], breast: NDArray[np.bool_], chest_wall
     )
 
 
-def tiny_model(prototypes_per_class: int = 2, seed: int = 0, classes: int = 2) -> ProtoPNet:
-    """An untrained network of the tiny backbone at stride 8, D = 8, with BatchNorm statistics that are not trivial."""
+def tiny_model(prototypes_per_class: int = 2, seed: int = 0, classes: int = 2, stride: int = 8) -> ProtoPNet:
+    """An untrained network of the tiny backbone, D = 8, with BatchNorm statistics that are not trivial."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         owners = torch.arange(classes).repeat_interleave(prototypes_per_class)
-        model = ProtoPNet(build_backbone("tiny", 8, "none"), 8, owners, classes)
+        model = ProtoPNet(build_backbone("tiny", stride, "none"), 8, owners, classes)
         # Random weights alone give nearly the same latent vector everywhere: let the cells differ.
         for layer in model.add_on:
             if isinstance(layer, torch.nn.Conv2d):

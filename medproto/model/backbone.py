@@ -7,11 +7,12 @@ activations.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from medproto.errors import ConfigError
 from medproto.model.receptive_field import ReceptiveField, Window, receptive_field
 
 _PROBE_PX = 512
@@ -25,9 +26,10 @@ class Backbone(nn.Module):
     centre at stride 16.
 
     Args:
-        layers: maps the normalised image, shape (V, I, Y, X), to the latent map, shape (V, D, H, W).
+        layers: map the normalised image, shape (V, I, Y, X), to the latent map, shape (V, D, H, W).
         channels: D.
         grey: mean and standard deviation where all colours share one; None where the first layer takes [x, 1].
+        cuts: by stride, how many of `layers` a cut there keeps; strides above this backbone's own do not matter.
         path: the sliding-window layers of the main path, input first. Shortcuts beside it keep its centre and are left
             out: counted as further layers they would multiply the stride.
     """
@@ -35,12 +37,18 @@ class Backbone(nn.Module):
     shift_px: Tensor
 
     def __init__(
-        self, layers: nn.Module, channels: int, grey: tuple[float, float] | None, path: Iterable[Window]
+        self,
+        layers: nn.Sequential,
+        channels: int,
+        grey: tuple[float, float] | None,
+        cuts: Mapping[int, int],
+        path: Iterable[Window],
     ) -> None:
         super().__init__()
         self.layers = layers
         self.channels = channels
         self.grey = grey
+        self._cuts = dict(cuts)
         self._path = tuple(path)
         self.register_buffer("shift_px", torch.zeros(2))
 
@@ -50,12 +58,41 @@ class Backbone(nn.Module):
         Args:
             images: shape (V, 1, Y, X), in [0, 1]; Y and X multiples of 32.
         """
-        if self.grey is not None:
-            images = (images - self.grey[0]) / self.grey[1]
-        else:
-            images = torch.cat([images, torch.ones_like(images)], dim=1)
-        features: Tensor = self.layers(images)
-        return features
+        return self.rest(images, 0)
+
+    def first(self, images: Tensor, count: int) -> Tensor:
+        """What the first `count` of `layers` make of grey images; the images themselves where it is 0."""
+        return self._run(images, 0, count)
+
+    def rest(self, values: Tensor, applied: int) -> Tensor:
+        """Latent map of what `first` gave with that count."""
+        return self._run(values, applied, len(self.layers))
+
+    def layers_to(self, stride: int) -> int:
+        """How many of `layers` make up the backbone that is cut at that stride, for `first` and `rest`.
+
+        Raises:
+            ConfigError: it is not below this backbone's own stride, or not one at which it can be cut.
+        """
+        known = sorted(known for known, count in self._cuts.items() if count < len(self.layers))
+        if stride not in known:
+            allowed = ", ".join(map(str, known)) or "none"
+            raise ConfigError(f"frozen_to_stride: got {stride}, expected one of the strides below the cut: {allowed}")
+        return self._cuts[stride]
+
+    def parameters_after(self, count: int) -> Iterator[nn.Parameter]:
+        """Weights of all layers but the first `count`."""
+        return self.layers[count:].parameters()
+
+    def _run(self, values: Tensor, start: int, stop: int) -> Tensor:
+        if start == 0 < stop:
+            if self.grey is not None:
+                values = (values - self.grey[0]) / self.grey[1]
+            else:
+                values = torch.cat([values, torch.ones_like(values)], dim=1)
+        for layer in self.layers[start:stop]:
+            values = layer(values)
+        return values
 
     def windows(self) -> list[Window]:
         """The sliding-window layers that decide the receptive field."""

@@ -37,8 +37,9 @@ def efficientnet_lite0(stride: int, weights: Weights) -> Backbone:
     stem.in_channels = 1
     depth, channels = {8: (3, 40), 16: (5, 112), 32: (7, 320)}[stride]
     layers = nn.Sequential(stem, network.bn1, *network.blocks[:depth])
+    cuts = {8: 2 + 3, 16: 2 + 5}
     # The weights were trained on (value - 127) / 128 of 8-bit images, the same for each colour.
-    return Backbone(layers, channels, (127 / 255, 128 / 255), windows(layers))
+    return Backbone(layers, channels, (127 / 255, 128 / 255), cuts, windows(layers))
 
 
 def tiny(stride: int, weights: Weights) -> Backbone:
@@ -52,4 +53,4 @@ def tiny(stride: int, weights: Weights) -> Backbone:
     network = nn.Sequential(*layers)
     if weights.path is not None:
         network.load_state_dict(weights.read())
-    return Backbone(network, channels, (0.5, 0.5), windows(network))
+    return Backbone(network, channels, (0.5, 0.5), {8: 9, 16: 12}, windows(network))

@@ -27,9 +27,10 @@ def vgg(name: str, stride: int, weights: Weights) -> Backbone:
     """VGG (Simonyan and Zisserman 2015), cut after the max pooling that reaches the stride."""
     network = _network(name, weights)
     pools = [i for i, layer in enumerate(network.features) if isinstance(layer, nn.MaxPool2d)]
-    layers = network.features[: pools[{8: 2, 16: 3, 32: 4}[stride]] + 1]
+    cuts = {cut: pools[which] + 1 for cut, which in ((8, 2), (16, 3), (32, 4))}
+    layers = network.features[: cuts[stride]]
     layers[0] = _grey_and_one(layers[0])
-    return Backbone(layers, 256 if stride == 8 else 512, None, windows(layers))
+    return Backbone(layers, 256 if stride == 8 else 512, None, cuts, windows(layers))
 
 
 def resnet(name: str, stride: int, weights: Weights) -> Backbone:
@@ -41,7 +42,7 @@ def resnet(name: str, stride: int, weights: Weights) -> Backbone:
     path += [window for stage in stages for block in stage for window in _residual_path(block)]
     last = stages[-1][-1]
     channels = last.bn3.num_features if hasattr(last, "bn3") else last.bn2.num_features
-    return Backbone(nn.Sequential(*stem, *stages), channels, None, path)
+    return Backbone(nn.Sequential(*stem, *stages), channels, None, {8: 6, 16: 7}, path)
 
 
 def densenet(name: str, stride: int, weights: Weights) -> Backbone:
@@ -56,12 +57,13 @@ def densenet(name: str, stride: int, weights: Weights) -> Backbone:
     block = {8: 6, 16: 8, 32: 10}[stride]
     norm = parts[block + 1] if stride == 32 else parts[block + 1].norm
     layers = nn.Sequential(*parts[: block + 1], norm, nn.ReLU(inplace=True))
-    return Backbone(layers, norm.num_features, None, windows(layers))
+    return Backbone(layers, norm.num_features, None, {8: 7, 16: 9}, windows(layers))
 
 
 def convnext(name: str, stride: int, weights: Weights) -> Backbone:
     """ConvNeXt (Liu et al. 2022), cut after the last block of the stride."""
-    layers = _network(name, weights).features[: {8: 4, 16: 6, 32: 8}[stride]]
+    cuts = {8: 4, 16: 6, 32: 8}
+    layers = _network(name, weights).features[: cuts[stride]]
     stem = layers[0][0]
     scaled, shift = _grey(stem)
     # No padding, so the mean fits into the bias and one channel does.
@@ -69,7 +71,7 @@ def convnext(name: str, stride: int, weights: Weights) -> Backbone:
     grey.weight = nn.Parameter(scaled)
     grey.bias = nn.Parameter(stem.bias.detach() + shift.sum(dim=(1, 2, 3)))
     layers[0][0] = grey
-    return Backbone(layers, layers[-1][-1].layer_scale.shape[0], (0.0, 1.0), windows(layers))
+    return Backbone(layers, layers[-1][-1].layer_scale.shape[0], (0.0, 1.0), cuts, windows(layers))
 
 
 def _network(name: str, weights: Weights) -> Any:

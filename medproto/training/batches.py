@@ -10,24 +10,26 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from medproto.model.backbones import Backbone
 from medproto.model.cells import breast_cells, lesion_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.receptive_field import ReceptiveField
 from medproto.training.augmentation import augmentation
-from medproto.training.features import BATCH, FrozenFeatures, backbone_features
+from medproto.training.features import BATCH, FrozenFeatures, backbone_features, first_layers
 from medproto.training.inputs import InputSet, SourceImage
 from medproto.training.settings import Stage
 
 
 @dataclass(frozen=True)
 class Batch:
-    """V images of one step: `values` are images (V, 1, Y, X) or, where the backbone is frozen, its features (V, B, H,
-    W)."""
+    """V images of one step: `values` are what the first `applied` layers of the backbone make of them, the images
+    (V, 1, Y, X) themselves where it is 0."""
 
     values: Tensor
     allowed: Tensor
     lesion: Tensor
     labels: Tensor
+    applied: int
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,41 @@ def cells_of(breast: Tensor, lesion: Tensor, field: ReceptiveField) -> Cells:
     return Cells(allowed, lesion_cells(lesion, allowed, field))
 
 
+def layers_applied(backbone: Backbone, stage: Stage) -> int:
+    """How many of the backbone's layers stay as they are in a stage, so that what they give can be kept.
+
+    Raises:
+        ConfigError: no layer ends at `frozen_to_stride`.
+    """
+    if "backbone" not in stage.learning_rates:
+        return len(backbone.layers)
+    return 0 if stage.frozen_to_stride is None else backbone.layers_to(stage.frozen_to_stride)
+
+
 def frozen_batches(
     model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[Fabric, int], features: FrozenFeatures
 ) -> Epochs:
-    """Batches of backbone features: variant 0 from those that are kept, the others computed here, once."""
+    """Batches of what the frozen layers give, computed here, once; the plain images' features where they are kept."""
     fabric, seed = run
     model.eval()
     field = model.backbone.receptive_field(*data.images.shape[2:])
-    parts = [part for _, part in features.batches(model.backbone, data.images)]
+    applied = layers_applied(model.backbone, stage)
+    whole = applied == len(model.backbone.layers)
+
+    def encoded(images: Tensor) -> list[Tensor]:
+        if whole:
+            return [backbone_features(model.backbone, some, fabric.device) for some in images.split(BATCH)]
+        return [first_layers(model.backbone, some, applied, fabric.device) for some in images.split(BATCH)]
+
+    if whole:
+        parts = [part for _, part in features.batches(model.backbone, data.images)]
+    else:
+        features.forget()  # they will not be those of this backbone for long
+        parts = encoded(data.images)
     cells = [cells_of(data.breast, data.lesion, field)]
     for variant in range(1, stage.variants):
         images, breast, lesion = augmented(data, seed, variant)
-        parts += [backbone_features(model.backbone, some, fabric.device) for some in images.split(BATCH)]
+        parts += encoded(images)
         cells.append(cells_of(breast, lesion, field))
     cached = torch.cat(parts)
     allowed, lesions = torch.cat([c.allowed for c in cells]), torch.cat([c.lesion for c in cells])
@@ -74,6 +99,7 @@ def frozen_batches(
                 allowed[place].to(fabric.device),
                 lesions[place].to(fabric.device),
                 data.labels[chosen].to(fabric.device),
+                applied,
             )
 
     return epoch
@@ -95,6 +121,7 @@ def joint_batches(model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[Fab
                 cells.allowed.to(fabric.device),
                 cells.lesion.to(fabric.device),
                 data.labels[chosen].to(fabric.device),
+                applied=0,
             )
 
     return epoch

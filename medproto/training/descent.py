@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -16,16 +15,13 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from medproto.errors import TrainingError
-from medproto.model import losses
 from medproto.model.protopnet import ProtoPNet
-from medproto.model.similarity import log_similarity, nearest_cells, training_maps
-from medproto.training.batches import Batch, Cells, cells_of, frozen_batches, joint_batches
-from medproto.training.features import FrozenFeatures, Place, feature_batches
+from medproto.training.batches import frozen_batches, joint_batches, layers_applied
+from medproto.training.features import FrozenFeatures
 from medproto.training.inputs import InputSet, Progress
-from medproto.training.pace import optimizer_of, pace
+from medproto.training.pace import optimizer_of
 from medproto.training.settings import Costs, Stage
-
-__all__ = ["Batch", "Cells", "cells_of", "cost_terms", "descend", "encode_all"]
+from medproto.training.steps import Step, take
 
 
 def descend(
@@ -48,140 +44,26 @@ def descend(
     fabric, features = where if isinstance(where, tuple) else (where, FrozenFeatures(where.device))
     optimizer = optimizer_of(model, stage)
     weights = _class_weights(data.labels, model.last_layer.shape[0]).to(fabric.device)
-    step = _Step(fabric, optimizer, stage, costs, torch.ones_like(weights) if stage.balanced else weights)
+    step = Step(fabric, optimizer, stage, costs, torch.ones_like(weights) if stage.balanced else weights)
     per_epoch = math.ceil(math.ceil(len(data) / stage.batch) / stage.accumulate)
     total, done, history = per_epoch * stage.epochs, 0, []
     with _memory_suffices(stage):
-        if "backbone" in stage.learning_rates:
+        if layers_applied(model.backbone, stage):
+            make = frozen_batches(model, data, stage, (fabric, seed), features)
+        else:
             features.forget()  # they will not be those of this backbone for long
             make = joint_batches(model, data, stage, (fabric, seed))
-        else:
-            make = frozen_batches(model, data, stage, (fabric, seed), features)
         for epoch in range(stage.epochs):
             sums: dict[str, float] = {}
             batches = make(epoch)
             while parts := list(islice(batches, stage.accumulate)):
-                for name, value in _take(step, model, parts, (epoch, done / total)).items():
+                for name, value in take(step, model, parts, (epoch, done / total)).items():
                     sums[name] = sums.get(name, 0.0) + value / per_epoch
                 done += 1
                 if progress:
                     progress(done, total)
             history.append(sums)
     return history
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What every step of a stage takes."""
-
-    fabric: Fabric
-    optimizer: torch.optim.Optimizer
-    stage: Stage
-    costs: Costs
-    class_weights: Tensor
-
-
-def _take(step: _Step, model: ProtoPNet, parts: list[Batch], when: tuple[int, float]) -> dict[str, float]:
-    """One step on these batches as if they were one, in that epoch, at that share of the stage; returns the costs."""
-    epoch, done = when
-    stage, optimizer = step.stage, step.optimizer
-    for group, base in zip(optimizer.param_groups, stage.learning_rates.values(), strict=True):
-        group["lr"] = base * pace(stage, done)
-    optimizer.zero_grad()
-    terms = _add_gradients(step, model, parts)
-    if not math.isfinite(terms["total"]):
-        raise TrainingError(f"stage {stage.name!r}, epoch {epoch + 1}: the loss is not finite, expected a number")
-    if stage.clip_norm is not None:
-        moving = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        torch.nn.utils.clip_grad_norm_(moving, stage.clip_norm)
-    optimizer.step()
-    return terms
-
-
-def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tensor) -> dict[str, Tensor]:
-    """Every cost of one batch by name, and their weighted `total`."""
-    return _terms_of(model, _latent(model, batch), batch, costs, class_weights)
-
-
-def _terms_of(model: ProtoPNet, latent: Tensor, batch: Batch, costs: Costs, class_weights: Tensor) -> dict[str, Tensor]:
-    """As `cost_terms`, from the latent maps (V, D, H, W) of the batch."""
-    prototypes, classes = model.prototypes, model.prototype_class
-    anywhere, _ = nearest_cells(latent, prototypes, batch.allowed)
-    has_lesion = batch.lesion.flatten(1).any(dim=1)
-    own_cells = torch.where(has_lesion.view(-1, 1, 1), batch.lesion, batch.allowed)
-    inside, _ = nearest_cells(latent, prototypes, own_cells)
-    own = (classes.unsqueeze(0) == batch.labels.unsqueeze(1)) & has_lesion.unsqueeze(1)
-    logits = log_similarity(anywhere) @ model.last_layer.T
-    terms = {
-        "cross_entropy": losses.cross_entropy(logits, batch.labels, class_weights),
-        "cluster": losses.cluster_cost(inside, batch.labels, classes),
-        "anchor": losses.anchor_cost(inside, batch.labels, classes),
-        "separation": losses.separation_cost(anywhere, batch.labels, classes),
-        "l1": losses.wrong_class_l1(model.last_layer, model.own_class),
-        "diversity": losses.diversity_cost(prototypes, classes),
-        "outside": losses.outside_cost(inside, anywhere, own.to(inside.dtype)),
-        "cells": losses.cell_cost(
-            log_similarity(training_maps(latent, prototypes)), classes, batch.labels, (batch.allowed, batch.lesion)
-        ),
-    }
-    terms["total"] = (
-        terms["cross_entropy"]
-        + costs.cluster * terms["cluster"]
-        - costs.separation * terms["separation"]
-        + costs.l1 * terms["l1"]
-        + costs.diversity * terms["diversity"]
-        + costs.outside * terms["outside"]
-        + costs.anchor * terms["anchor"]
-        + costs.cells * terms["cells"]
-    )
-    return terms
-
-
-def encode_all(
-    model: ProtoPNet, data: InputSet, device: Place, progress: Progress | None = None
-) -> Iterator[tuple[slice, Tensor]]:
-    """Latent maps of all images in batches, in order, without gradients: (places, latent map on the device).
-
-    Args:
-        device: where to compute, or the frozen features kept there, which are computed if they are not known yet.
-    """
-    model.eval()
-    for places, features in feature_batches(model.backbone, data.images, device):
-        with torch.no_grad():
-            latent = model.latent(features)
-        yield places, latent
-        if progress:
-            progress(places.stop, len(data))
-
-
-def _latent(model: ProtoPNet, batch: Batch) -> Tensor:
-    frozen = batch.values.shape[1] != 1
-    return model.latent(batch.values) if frozen else model.encode(batch.values)
-
-
-def _add_gradients(step: _Step, model: ProtoPNet, parts: list[Batch]) -> dict[str, float]:
-    """Gradients of one step at the parameters, and the costs.
-
-    The costs of several batches are not the mean of their costs: a minimum over images, or a share of those with a
-    lesion, is of all of them. So the latent maps of all are computed first, without what gradients need; the costs give
-    the gradient at the maps; then batch by batch that gradient goes on into the network.
-    """
-    if len(parts) == 1:
-        terms = cost_terms(model, parts[0], step.costs, step.class_weights)
-        step.fabric.backward(terms["total"])
-        return {name: float(value.detach()) for name, value in terms.items()}
-    with torch.no_grad():
-        latent = torch.cat([_latent(model, part) for part in parts])
-    latent.requires_grad_()
-    allowed, lesion = torch.cat([part.allowed for part in parts]), torch.cat([part.lesion for part in parts])
-    whole = Batch(latent, allowed, lesion, torch.cat([part.labels for part in parts]))
-    terms = _terms_of(model, latent, whole, step.costs, step.class_weights)
-    step.fabric.backward(terms["total"])
-    if latent.grad is not None and not {"backbone", "add_on"}.isdisjoint(step.stage.learning_rates):
-        gradients = latent.grad.split([len(part.labels) for part in parts])
-        for part, gradient in zip(parts, gradients, strict=True):
-            step.fabric.backward(_latent(model, part), gradient)
-    return {name: float(value.detach()) for name, value in terms.items()}
 
 
 @contextmanager

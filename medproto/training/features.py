@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from medproto.model.backbones import Backbone
+from medproto.model.protopnet import ProtoPNet
+from medproto.training.inputs import InputSet, Progress
 
 #: Images that go through the backbone at once, wherever gradients are not needed.
 BATCH = 16
@@ -58,12 +60,40 @@ def feature_batches(backbone: Backbone, images: Tensor, place: Place) -> Iterato
         yield places, backbone_features(backbone, images[places], place)
 
 
+def encode_all(
+    model: ProtoPNet, data: InputSet, device: Place, progress: Progress | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Latent maps of all images in batches, in order, without gradients: (places, latent map on the device).
+
+    Args:
+        device: where to compute, or the frozen features kept there, which are computed if they are not known yet.
+    """
+    model.eval()
+    for places, features in feature_batches(model.backbone, data.images, device):
+        with torch.no_grad():
+            latent = model.latent(features)
+        yield places, latent
+        if progress:
+            progress(places.stop, len(data))
+
+
 def backbone_features(backbone: Backbone, images: Tensor, device: torch.device) -> Tensor:
     """Features (V, B, H, W) on the device, without gradients; BatchNorm keeps its statistics."""
     backbone.eval()
     with torch.no_grad():
-        features: Tensor = backbone(images.to(device).contiguous(memory_format=torch.channels_last))
+        features: Tensor = backbone(_laid_out(images, device))
     return features
+
+
+def first_layers(backbone: Backbone, images: Tensor, count: int, device: torch.device) -> Tensor:
+    """What the first `count` layers of a backbone make of images, as `backbone_features` does of all layers."""
+    backbone.eval()
+    with torch.no_grad():
+        return backbone.first(_laid_out(images, device), count)
+
+
+def _laid_out(images: Tensor, device: torch.device) -> Tensor:
+    return images.to(device).contiguous(memory_format=torch.channels_last)
 
 
 def _places(count: int) -> list[slice]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from medproto.model.protopnet import ProtoPNet
+from medproto.training.batches import layers_applied
 from medproto.training.settings import Stage
 
 #: StepLR of the published code: every five epochs the rate falls to a tenth.
@@ -15,9 +16,10 @@ STEP_EPOCHS, STEP_FACTOR = 5, 0.1
 
 
 def optimizer_of(model: ProtoPNet, stage: Stage) -> torch.optim.Optimizer:
-    """The stage's optimizer; groups without a learning rate are frozen."""
+    """The stage's optimizer; groups without a learning rate are frozen, and the backbone's layers up to a stride."""
+    model.backbone.requires_grad_(False)
     groups: dict[str, list[Tensor]] = {
-        "backbone": list(model.backbone.parameters()),
+        "backbone": list(model.backbone.parameters_after(layers_applied(model.backbone, stage))),
         "add_on": list(model.add_on.parameters()),
         "prototypes": [model.prototypes],
     }

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from medproto.errors import TrainingError
 from medproto.model.protopnet import ProtoPNet
-from medproto.training.descent import cells_of, encode_all
-from medproto.training.features import Place
+from medproto.training.batches import cells_of
+from medproto.training.features import Place, encode_all
 from medproto.training.inputs import InputSet, Progress
 
 

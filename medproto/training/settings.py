@@ -19,8 +19,9 @@ Group = Literal["backbone", "add_on", "prototypes"]
 class Stage(Settings):
     """One part of the descent; a group without a learning rate is frozen.
 
-    With a frozen backbone its features are computed once, for `variants` copies of every image: the image as it is and
-    augmented ones. A step sees `accumulate` batches as if they were one, in the memory that one takes.
+    What the frozen layers of the backbone give is computed once, for `variants` copies of every image: the image as it
+    is and augmented ones. Where no layer is frozen, every epoch has its own copies. A step sees `accumulate` batches as
+    if they were one, in the memory that one takes.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Stage(Settings):
     variants: Annotated[int, Field(ge=1)] = 3
     batch: Annotated[int, Field(ge=1)] = 32
     accumulate: Annotated[int, Field(ge=1)] = 1
+    #: Layers of the backbone up to this stride stay frozen while the others move.
+    frozen_to_stride: Literal[8, 16] | None = None
     #: Draw as many images of every class, instead of weighting the classes.
     balanced: bool = False
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -37,6 +40,12 @@ class Stage(Settings):
     #: Largest norm of a step's gradient over all groups; None leaves it as it is.
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     schedule: Literal["cosine", "step", "constant"] = "cosine"
+
+    @model_validator(mode="after")
+    def _frozen_part_agrees(self) -> Stage:
+        if self.frozen_to_stride is not None and "backbone" not in self.learning_rates:
+            raise ValueError("frozen_to_stride: got one where the whole backbone is frozen, expected a learning rate")
+        return self
 
 
 class Costs(Settings):

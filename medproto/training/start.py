@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from medproto.model.protopnet import ProtoPNet
-from medproto.training.descent import cells_of, encode_all
-from medproto.training.features import Place
+from medproto.training.batches import cells_of
+from medproto.training.features import Place, encode_all
 from medproto.training.inputs import InputSet
 
 #: Cells drawn per class, among which the spread-out ones are chosen.

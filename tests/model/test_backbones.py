@@ -178,3 +178,15 @@ def test_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.pt").write_text("not weights")
     with pytest.raises(ConfigError, match=r"weights: cannot read 'notes\.pt', expected a state dict of tensors"):
         build_backbone("tiny", 8, str(tmp_path / "notes.pt"))
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "densenet121", "efficientnet_lite0", "resnet18", "vgg16"])
+def test_backbone_in_two_parts_is_the_whole_backbone(name: str) -> None:
+    backbone = build_backbone(name, 16, "none", measured=False).eval()
+    count = backbone.layers_to(8)
+    with torch.no_grad():
+        half = backbone.first(grey_image(), count)
+        assert half.shape[2:] == (8, 12)
+        assert torch.equal(backbone.rest(half, count), backbone(grey_image()))
+    moved = sum(weight.numel() for weight in backbone.parameters_after(count))
+    assert 0 < moved < sum(weight.numel() for weight in backbone.parameters())

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from medproto.errors import TrainingError
+from medproto.errors import ConfigError, TrainingError
 from medproto.training.descent import descend
 from medproto.training.pace import pace
 from medproto.training.settings import Costs, Stage
@@ -175,4 +175,23 @@ def test_memory_that_does_not_suffice_is_said_in_one_sentence(fabric: Fabric) ->
     model.backbone.register_forward_pre_hook(greedy)
     stage = Stage(name="joint", epochs=1, learning_rates=ALL, batch=4)
     with pytest.raises(TrainingError, match=r"stage 'joint': the memory does not suffice for batches of 4, expected"):
+        descend(model, input_set(LABELS), stage, Costs(), (fabric, 0, None))
+
+
+def test_layers_up_to_a_stride_stay_frozen_while_the_others_move(fabric: Fabric) -> None:
+    model = tiny_model(stride=16)
+    before = {name: value.clone() for name, value in model.backbone.named_parameters()}
+    stage = Stage(name="upper half", epochs=2, learning_rates=ALL, batch=4, frozen_to_stride=8)
+    descend(model, input_set(LABELS), stage, Costs(), (fabric, 0, None))
+    applied = model.backbone.layers_to(8)
+    assert 0 < applied < len(model.backbone.layers)
+    upper = {id(parameter) for parameter in model.backbone.parameters_after(applied)}
+    for name, parameter in model.backbone.named_parameters():
+        assert torch.equal(parameter, before[name]) == (id(parameter) not in upper), name
+
+
+def test_frozen_stride_that_no_layer_ends_at_is_named(fabric: Fabric) -> None:
+    model = tiny_model()
+    stage = Stage(name="all", epochs=1, learning_rates=ALL, batch=4, frozen_to_stride=16)
+    with pytest.raises(ConfigError, match="frozen_to_stride: got 16, expected one of the strides below the cut: none"):
         descend(model, input_set(LABELS), stage, Costs(), (fabric, 0, None))

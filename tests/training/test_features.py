@@ -10,8 +10,7 @@ from torch import Tensor
 
 from medproto.model.backbones import Backbone
 from medproto.training.batches import augmented, order
-from medproto.training.descent import encode_all
-from medproto.training.features import FrozenFeatures
+from medproto.training.features import FrozenFeatures, encode_all
 from medproto.training.run import fit
 from tests.factories import SETTINGS, input_set, silent, tiny_model
 

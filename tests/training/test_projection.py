@@ -12,7 +12,8 @@ from medproto.errors import TrainingError
 from medproto.model.cells import breast_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import EPSILON
-from medproto.training.descent import cells_of, encode_all
+from medproto.training.batches import cells_of
+from medproto.training.features import encode_all
 from medproto.training.inputs import InputSet
 from medproto.training.projection import assign, nearest_patches, project
 from medproto.training.similarities import NEIGHBOURHOOD, similarities
