@@ -1,6 +1,6 @@
 """What the processes of one run share: each has a contiguous part of every list of images, in the order of ranks.
 
-Alone, every function gives back what it was given. The processes are started by torchrun and joined by lightning-fabric;
+Alone, every function gives back what it was given. Processes are started by torchrun and joined by lightning-fabric;
 nothing here starts or ends them.
 """
 
