@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from medproto.bundle import BundleManifest, save_bundle
 from medproto.datasets.manifest import Manifest
@@ -21,6 +20,7 @@ from medproto.training.descent import descend
 from medproto.training.features import FrozenFeatures
 from medproto.training.inputs import PLAINLY, InputSet, Loading, Progress, load_inputs
 from medproto.training.last_layer import Problem, Solution, choose
+from medproto.training.launch import start_fabric
 from medproto.training.projection import Projection, project
 from medproto.training.settings import TrainSettings
 from medproto.training.similarities import Similarities, margins, similarities
@@ -60,7 +60,7 @@ def read_inputs(settings: TrainSettings, manifest: Manifest, report: Reporter, l
 
 def fit(settings: TrainSettings, data: InputSet, report: Reporter) -> Fitted:
     """Stages 1, 2 and 3 on training images."""
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = start_fabric(settings.precision)
     model = build_model(settings.network(), settings.seed)
     model.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = FrozenFeatures(fabric.device)

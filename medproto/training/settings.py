@@ -14,6 +14,7 @@ from medproto.model.protopnet import ModelSettings
 from medproto.transforms import InputSettings
 
 Group = Literal["backbone", "add_on", "prototypes"]
+Precision = Literal["32-true", "bf16-mixed"]
 
 
 class Stage(Settings):
@@ -86,6 +87,8 @@ class TrainSettings(Settings):
     stages: tuple[Stage, ...]
     costs: Costs = Costs()
     last_layer: LastLayerSettings = LastLayerSettings()
+    #: In which the descent passes through the network; distances and costs are float32 in either.
+    precision: Precision = "32-true"
     #: The operating point is the highest margin that reaches this sensitivity on validation exams.
     sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.9
 
