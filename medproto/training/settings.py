@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -41,6 +41,10 @@ class Stage(Settings):
     #: Largest norm of a step's gradient over all groups; None leaves it as it is.
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     schedule: Literal["cosine", "step", "constant"] = "cosine"
+    #: The stage ends after so many epochs without a better AUROC on validation exams, and its best epoch is kept.
+    patience: Annotated[int, Field(ge=1)] | None = None
+    #: Of `patience` alone: it does not end a stage before.
+    minimum_epochs: Annotated[int, Field(ge=1)] = 3
 
     @model_validator(mode="after")
     def _frozen_part_agrees(self) -> Stage:
@@ -54,6 +58,10 @@ class Costs(Settings):
 
     cluster: float = 0.8
     separation: float = 0.08
+    #: Of the bounded counterpart of the separation: other classes' prototypes at least `margin_width` farther away.
+    margin: float = 0.0
+    #: In squared latent distance.
+    margin_width: Annotated[float, Field(ge=0)] = 1.0
     l1: float = 1e-4
     diversity: float = 0.05
     anchor: float = 0.2
@@ -73,6 +81,27 @@ class LastLayerSettings(Settings):
     folds: Annotated[int, Field(ge=2)] = 5
 
 
+class PruningSettings(Settings):
+    """A prototype stays where so many of its nearest training images carry its class (Chen et al. 2019, supplement)."""
+
+    neighbours: Annotated[int, Field(ge=1)] = 6
+    sharing: Annotated[int, Field(ge=1)] = 3
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> PruningSettings:
+        if self.sharing > self.neighbours:
+            raise ValueError(f"sharing: got {self.sharing} of {self.neighbours} neighbours, expected at most all")
+        return self
+
+
+class MergingSettings(Settings):
+    """Two prototypes of a class become one below this squared distance, or where their patches overlap in an image."""
+
+    squared_distance: Annotated[float, Field(ge=0)]
+    #: Side of a patch in latent cells.
+    patch_cells: Annotated[int, Field(ge=1)] = 1
+
+
 class TrainSettings(Settings):
     """A whole training run."""
 
@@ -81,12 +110,18 @@ class TrainSettings(Settings):
     #: Model class -> labels of the manifest; classes from least to most severe.
     classes: dict[str, tuple[str, ...]]
     positive_class: str
+    #: The manifest, relative to the YAML; it stays on this machine, so that no bundle tells a path.
+    data: Annotated[Path | None, Field(exclude=True)] = None
     model: ModelSettings = ModelSettings()
     inputs: InputSettings = InputSettings()
     ingest: IngestSettings = IngestSettings()
-    stages: tuple[Stage, ...]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    #: How often stages 1 to 3 are run through; every time but the first leaves out the first of `stages`.
+    cycles: Annotated[int, Field(ge=1)] = 1
     costs: Costs = Costs()
     last_layer: LastLayerSettings = LastLayerSettings()
+    pruning: PruningSettings | None = None
+    merging: MergingSettings | None = None
     #: In which the descent passes through the network; distances and costs are float32 in either.
     precision: Precision = "32-true"
     #: The operating point is the highest margin that reaches this sensitivity on validation exams.
@@ -96,6 +131,9 @@ class TrainSettings(Settings):
     def _classes_agree(self) -> TrainSettings:
         if len(self.classes) < 2 or self.positive_class not in self.classes:
             raise ValueError(f"positive_class: got {self.positive_class!r}, expected one of {', '.join(self.classes)}")
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"stages: got {', '.join(names)}, expected a name of its own for each")
         return self
 
     def network(self) -> ModelSettings:
@@ -132,9 +170,10 @@ def read_settings(path: Path, overrides: tuple[str, ...] = ()) -> TrainSettings:
     for override in overrides:
         _set(document, override)
     try:
-        return TrainSettings.model_validate(document)
+        settings = TrainSettings.model_validate(document)
     except ValidationError as err:
         raise ConfigError(f"configuration {path.name!r}: {_first_problem(err)}") from err
+    return settings.model_copy(update={"data": path.parent / settings.data}) if settings.data else settings
 
 
 def _set(document: dict[str, object], override: str) -> None:
@@ -170,6 +209,7 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
             model = Stage
         elif isinstance(part, str) and part in model.model_fields:
             annotation = model.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, Settings):
-                model = annotation
+            for kind in (annotation, *get_args(annotation)):
+                if isinstance(kind, type) and issubclass(kind, Settings):
+                    model = kind
     return list(model.model_fields)
