@@ -44,8 +44,10 @@ class Cases:
 
 def last_stages(data: InputSet, settings: ModelSettings, progress: Progress | None = None) -> Matrix:
     """Frozen features of each image: mean and maximum over its breast cells at strides 16 and 32, shape (V, F)."""
-    middle = build_backbone(settings.backbone, 16, settings.weights).eval()
-    whole = build_backbone(settings.backbone, 32, settings.weights).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for a backbone without pretrained weights
+        middle = build_backbone(settings.backbone, 16, settings.weights).eval()
+        whole = build_backbone(settings.backbone, 32, settings.weights).eval()
     fields = [backbone.receptive_field(*data.images.shape[2:]) for backbone in (middle, whole)]
     allowed = [breast_cells(data.breast, field) for field in fields]
     rows = []

@@ -1,0 +1,72 @@
+"""The two data sets of the table, read once as model inputs and divided by patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medproto.datasets.archives.mini_mias import import_mini_mias
+from medproto.datasets.cache import CacheSettings
+from medproto.datasets.manifest import Manifest, read_manifest
+from medproto.datasets.phantom.cohort import Cohort as Phantom
+from medproto.datasets.phantom.cohort import write_phantom
+from medproto.datasets.regions import region_manifest
+from medproto.datasets.splits import fold_patients
+from medproto.training.inputs import InputSet, Loading
+from medproto.training.run import Reporter, read_inputs
+from medproto.training.settings import TrainSettings, read_settings
+
+Name = Literal["mini-MIAS regions", "phantom exams"]
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SETTINGS: dict[Name, Path] = {
+    "mini-MIAS regions": CONFIGS / "mini_mias_regions.yaml",
+    "phantom exams": CONFIGS / "phantom_results.yaml",
+}
+FOLDS = 5
+PHANTOM_PATIENTS, PHANTOM_SEED = 80, 5
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Images of one data set, and the settings of our network on it."""
+
+    name: Name
+    settings: TrainSettings
+    manifest: Manifest
+    data: InputSet
+
+    @property
+    def positive(self) -> int:
+        """Index of the positive class."""
+        return list(self.settings.classes).index(self.settings.positive_class)
+
+    def fold(self, number: int, seed: int) -> tuple[InputSet, InputSet]:
+        """Training and test images of one fold; no patient is in both."""
+        of = fold_patients(self.manifest.rows, FOLDS, seed)[number]
+        train, test = (
+            [i for i, patient in enumerate(self.data.patients()) if of[patient] == part] for part in ("train", "test")
+        )
+        return self.data.select(train), self.data.select(test)
+
+
+def prepare_mini_mias(archive: Path, work: Path, report: Reporter) -> Path:
+    """Manifest of regions around the lesions of mini-MIAS and of normal tissue, as in `medproto crossval`."""
+    source = archive / "all-mias.tar.gz" if (archive / "all-mias.tar.gz").is_file() else archive
+    films = read_manifest(import_mini_mias(source, work / "films", report("importing films")))
+    return region_manifest(films, work / "regions.csv", 0, report("placing regions"))
+
+
+def prepare_phantom(work: Path, report: Reporter, seed: int = PHANTOM_SEED) -> Path:
+    """Manifest of synthetic exams of four views; an exam is scored as one bag."""
+    folder = work / f"phantom-{seed}"
+    if (folder / "manifest.csv").is_file():
+        return folder / "manifest.csv"
+    return write_phantom(folder, Phantom(PHANTOM_PATIENTS, seed), report("writing SYNTHETIC exams"), workers=2)
+
+
+def load_cohort(name: Name, path: Path, work: Path, report: Reporter) -> Cohort:
+    """The images of a manifest, from the cache in the working folder where they are there."""
+    settings, manifest = read_settings(SETTINGS[name]), read_manifest(path)
+    loading = Loading(cache=CacheSettings(folder=work / "cache"))
+    return Cohort(name, settings, manifest, read_inputs(settings, manifest, report, loading))
