@@ -49,8 +49,6 @@ WHITE = 0.985
 EDGE, GLOW = 0.03, 0.03
 #: Least share of a row that must be air to tell such an edge by.
 AIR = 0.1
-#: A place so far left of the working copy that nothing reaches there.
-FAR_PX = -16_000
 #: A mask that is straight on both sides along this share of its rows fills the picture.
 FULL_WIDTH = 0.6
 
@@ -165,7 +163,7 @@ def _otsu(spread: NDArray[np.float32]) -> float:
 def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
     """The body with its rim of thin tissue and its nipple, down to just above the background around it."""
     reach = RIM * max(body.shape)
-    rim = _within(_row_distance(body), reach)
+    rim = _grown(body, reach)
     # black padding beside a scanned film says nothing of the film base around the breast
     exposed = (small > BLACK).mean(axis=0) > PADDED
     background = small[dark & ~rim & exposed & _box_around(body, 3 * int(reach))]
@@ -189,11 +187,11 @@ def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
 
 def _with_nipple(body: Mask, above: Mask) -> Mask:
     """The body with what stands out of it a little: labels on bridges reach farther, strips end at the border."""
-    size, distance = NIPPLE * max(body.shape), _row_distance(body)
-    within, beyond = _within(distance, size), _within(distance, size + 3)
-    labels, count = ndimage.label(ndimage.binary_opening(above & ~body & beyond | body) & ~body)
+    size = NIPPLE * max(body.shape)
+    within, beyond = _grown(body, size), _grown(body, size + 3)
+    labels, count = ndimage.label(_opened(above & ~body & beyond | body) & ~body)
     inside = np.zeros(count + 1, dtype=np.bool_)
-    inside[labels[_within(distance, 1.0)]] = True
+    inside[labels[_grown(body, 1.0)]] = True
     inside[labels[~within]] = False
     inside[np.concatenate([[0], labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
     return _filled(_largest_piece(body | inside[labels]))
@@ -212,10 +210,10 @@ def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
         shaded = tissue
     above = math.ceil(radius)
     padded = np.pad(np.pad(shaded, ((above, above), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
-    core = ~_within(_row_distance(~padded), radius)[above:-above, 1:-1]
+    core = ~_grown(~padded, radius)[above:-above, 1:-1]
     if not core.any():
         return core
-    return _filled(_within(_row_distance(_largest_piece(core)), radius + 1.5) & tissue)
+    return _filled(_grown(_largest_piece(core), radius + 1.5) & tissue)
 
 
 def _largest_piece(mask: Mask) -> Mask:
@@ -232,23 +230,35 @@ def _box_around(mask: Mask, margin: int) -> Mask:
     return box
 
 
-def _row_distance(mask: Mask) -> NDArray[np.int16]:
-    """Distance of every pixel to the nearest of the mask in its row; over 10,000 where there is none."""
-    columns = mask.shape[1]
-    place, far = np.arange(columns, dtype=np.int16), np.int16(FAR_PX)
-    before = place - np.maximum.accumulate(np.where(mask, place, far), axis=1)
-    behind = np.maximum.accumulate(np.where(mask, -place, far)[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray(np.minimum(before, -behind - place))
+def _grown(mask: Mask, radius: float) -> Mask:
+    """What lies within the radius of the mask: a disc is moved over it.
+
+    All rows are one whole number, a bit a pixel, with room between them that takes what leaves a row at its ends: so
+    one shift moves the whole mask.
+    """
+    rows, columns = mask.shape
+    reach = int(radius)
+    roomy = np.pad(mask, ((0, 0), (0, reach)))
+    bits = int.from_bytes(np.packbits(roomy, bitorder="little").tobytes(), "little")
+    # what lies within 0, 1, 2 ... pixels along the row
+    along = [bits]
+    for offset in range(1, reach + 1):
+        along.append(along[-1] | bits << offset | bits >> offset)
+    grown = along[reach]
+    for offset in range(1, min(reach, rows - 1) + 1):
+        near, shift = along[int(math.sqrt(radius * radius - offset * offset))], offset * roomy.shape[1]
+        grown |= near << shift | near >> shift
+    grown &= (1 << roomy.size) - 1
+    packed = np.frombuffer(grown.to_bytes(-(-roomy.size // 8), "little"), np.uint8)
+    return np.unpackbits(packed, count=roomy.size, bitorder="little").view(np.bool_).reshape(roomy.shape)[:, :columns]
 
 
-def _within(row_distance: NDArray[np.int16], radius: float) -> Mask:
-    """What lies within the radius of the mask whose `_row_distance` this is: a disc is moved over it, row by row."""
-    within = np.asarray(row_distance <= int(radius))
-    for offset in range(1, min(int(radius), len(row_distance) - 1) + 1):
-        near = row_distance <= int(math.sqrt(radius * radius - offset * offset))
-        within[offset:] |= near[:-offset]
-        within[:-offset] |= near[offset:]
-    return within
+def _opened(mask: Mask) -> Mask:
+    """The mask without what is thinner than three pixels, along rows or columns; nothing stays at the border."""
+    inner = np.zeros_like(mask)
+    core = mask[1:-1, 1:-1]
+    inner[1:-1, 1:-1] = core & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    return _grown(inner, 1.0)
 
 
 def _filled(mask: Mask) -> Mask:

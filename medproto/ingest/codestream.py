@@ -18,6 +18,7 @@ from medproto.ingest.gate import unreadable
 if TYPE_CHECKING:
     from medproto.errors import UnreadableImage
     from medproto.ingest.decoding import Layout
+    from medproto.ingest.streams import Stream
 
 HIGH_THROUGHPUT = frozenset({HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 LOSSLESS = frozenset({JPEG2000Lossless, HTJ2KLossless, HTJ2KLosslessRPCL})
@@ -56,7 +57,7 @@ class Tiles(NamedTuple):
     number: int
 
 
-def check_codestream(stream: bytes, syntax: UID, layout: Layout) -> None:
+def check_codestream(stream: Stream, syntax: UID, layout: Layout) -> None:
     """The stream is one whole image of the declared size.
 
     Raises:
@@ -87,7 +88,7 @@ def check_codestream(stream: bytes, syntax: UID, layout: Layout) -> None:
     _check_tile_parts(stream, end, tiles)
 
 
-def _markers(stream: bytes, position: int, last: int) -> Iterator[Marker]:
+def _markers(stream: Stream, position: int, last: int) -> Iterator[Marker]:
     """Every marker with parameters from there up to, and without, the one that is `last`."""
     while position + 4 <= len(stream):
         code, length = struct.unpack_from(">2H", stream, position)
@@ -96,7 +97,7 @@ def _markers(stream: bytes, position: int, last: int) -> Iterator[Marker]:
         end = position + 2 + length
         if length < 2 or end > len(stream):
             raise unreadable("TRUNCATED", "a marker of its codestream is cut")
-        yield Marker(code, stream[position + 4 : end], end)
+        yield Marker(code, bytes(stream[position + 4 : end]), end)
         position = end
     raise unreadable("TRUNCATED", "its codestream ends before its tiles")
 
@@ -156,7 +157,7 @@ def _check_steps(parameters: bytes, levels: int) -> None:
         raise _broken("a sub-band without magnitude")
 
 
-def _check_tile_parts(stream: bytes, position: int, tiles: Tiles) -> None:
+def _check_tile_parts(stream: Stream, position: int, tiles: Tiles) -> None:
     """Tile-parts follow one another up to the end of the codestream, every tile is there, nothing comes after."""
     seen: dict[int, int] = {}
     while stream[position : position + 2] == b"\xff\x90":
@@ -164,7 +165,7 @@ def _check_tile_parts(stream: bytes, position: int, tiles: Tiles) -> None:
             raise unreadable("TRUNCATED", "a tile-part of its codestream is cut")
         tile, length, part, _ = TILE_PART.unpack_from(stream, position + 4)
         # A.4.2: the last tile-part may leave its length open
-        end = position + length if length else stream.rfind(EOC)
+        end = position + length if length else bytes(stream).rfind(EOC)
         if tile >= tiles.number or part != seen.get(tile, 0) or not position + 14 <= end <= len(stream) - 2:
             raise _broken("tile-parts out of order")
         seen[tile] = part + 1
@@ -172,13 +173,13 @@ def _check_tile_parts(stream: bytes, position: int, tiles: Tiles) -> None:
         position = end
     if stream[position : position + 2] != EOC:
         raise unreadable("TRUNCATED", "its codestream has no end where its tiles end")
-    if stream[position + 2 :].strip(b"\0"):
+    if bytes(stream[position + 2 :]).strip(b"\0"):
         raise _broken("something after its end")
     if len(seen) != tiles.number:
         raise unreadable("TRUNCATED", f"got {len(seen)} tiles, expected {tiles.number}")
 
 
-def _check_packets(stream: bytes, position: int, end: int) -> None:
+def _check_packets(stream: Stream, position: int, end: int) -> None:
     """A tile-part's markers, then its packets, in which no other marker than SOP and EPH can stand (A.3)."""
     for marker in _markers(stream[:end], position, SOD):
         if marker.code not in TILE_MARKERS:

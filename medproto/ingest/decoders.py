@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +42,7 @@ from medproto.ingest.rle import decode_rle
 
 if TYPE_CHECKING:
     from medproto.ingest.decoding import Layout
+    from medproto.ingest.streams import Stream
 
 #: What foreign decoders raise on bytes they do not like.
 FOREIGN = (*MALFORMED, RuntimeError, OSError, struct.error)
@@ -51,12 +53,18 @@ class Decoder(NamedTuple):
 
     package: str
     function: str
-    decode: Callable[[bytes, Dataset, Layout], NDArray[Any]]
+    decode: Callable[[Stream, Dataset, Layout], NDArray[Any]]
 
     @property
     def title(self) -> str:
         """Package, function and version."""
-        return " ".join(part for part in (self.package, self.function, version(self.package)) if part)
+        return " ".join(part for part in (self.package, self.function, _version(self.package)) if part)
+
+
+@cache
+def _version(package: str) -> str:
+    """The installed version, looked up once: that takes as long as it does to unpack a small image."""
+    return version(package)
 
 
 def _direct(function: str) -> Decoder:
@@ -64,7 +72,7 @@ def _direct(function: str) -> Decoder:
     return Decoder("imagecodecs", function, lambda frame, _, __: getattr(imagecodecs, function)(frame))
 
 
-def _high_throughput(frame: bytes, dataset: Dataset, _: Layout) -> NDArray[Any]:
+def _high_throughput(frame: Stream, dataset: Dataset, _: Layout) -> NDArray[Any]:
     """What OpenJPEG makes of an HTJ2K frame and OpenJPH confirms, to the one level that lossy coding leaves open."""
     rounding = 1 if dataset.file_meta.TransferSyntaxUID == HTJ2K else 0
     values = imagecodecs.jpeg2k_decode(frame)
@@ -77,7 +85,7 @@ def _high_throughput(frame: bytes, dataset: Dataset, _: Layout) -> NDArray[Any]:
 def _plugin(package: str, name: str) -> Decoder:
     """A plugin of pydicom, which refuses where its package is not installed."""
 
-    def decode(_: bytes, dataset: Dataset, __: Layout) -> NDArray[Any]:
+    def decode(_: Stream, dataset: Dataset, __: Layout) -> NDArray[Any]:
         decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
         return decoder.as_array(dataset, index=0, raw=True, decoding_plugin=name)[0]
 
@@ -112,7 +120,7 @@ DECODERS: dict[str, tuple[Decoder, ...]] = {
 }
 
 
-def first_that_decodes(frame: bytes, dataset: Dataset, syntax: UID, layout: Layout) -> tuple[NDArray[Any], str]:
+def first_that_decodes(frame: Stream, dataset: Dataset, syntax: UID, layout: Layout) -> tuple[NDArray[Any], str]:
     """Values of the fastest decoder that takes the stream, and the decoder's title.
 
     Raises:

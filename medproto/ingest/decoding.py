@@ -6,6 +6,7 @@ becomes a partly grey picture.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from medproto.ingest.decoders import first_that_decodes
 from medproto.ingest.gate import unreadable
 from medproto.ingest.header import raw, whole
 from medproto.ingest.jpeg_lossless import check_bits
-from medproto.ingest.streams import check_stream, only_frame
+from medproto.ingest.streams import Stream, check_stream, only_frame
 
 Stored = NDArray[np.uint16]
 
@@ -76,6 +77,16 @@ def read_layout(header: Dataset, max_pixels: int) -> Layout:
 
 def decode(dataset: Dataset, layout: Layout) -> Decoded:
     """Stored values of the dataset's only frame, as bit patterns of `bits_stored` bits."""
+    decoded, check = decode_unchecked(dataset, layout)
+    check()
+    return decoded
+
+
+def decode_unchecked(dataset: Dataset, layout: Layout) -> tuple[Decoded, Callable[[], None]]:
+    """What `decode` returns, and the check of these values that it ends with, which can run beside other work.
+
+    The check raises UnreadableImage, UNDECODABLE, where the stream holds something else than the decoder made of it.
+    """
     syntax = raw(dataset.file_meta, "TransferSyntaxUID")
     if not isinstance(syntax, UID) or not syntax.is_transfer_syntax or syntax.is_private:
         raise unreadable("UNDECODABLE", "its transfer syntax is missing or private")
@@ -84,21 +95,25 @@ def decode(dataset: Dataset, layout: Layout) -> Decoded:
         raise unreadable("UNDECODABLE", "the pixel data are not bytes")
     if not syntax.is_encapsulated:
         big_endian_words = not syntax.is_little_endian and dataset["PixelData"].VR == "OW"
-        return Decoded(
-            _bit_patterns(_native(data, layout, big_endian_words), layout), layout, f"numpy {np.__version__}"
-        )
+        native = _bit_patterns(_native(data, layout, big_endian_words), layout)
+        return Decoded(native, layout, f"numpy {np.__version__}"), lambda: None
     frame = only_frame(data)
     check_stream(frame, syntax, layout)
     values, decoder = first_that_decodes(frame, dataset, syntax, layout)
     if values.shape != (layout.rows, layout.columns):
         shape = " x ".join(str(size) for size in values.shape)
         raise unreadable("UNDECODABLE", f"decoded to {shape}, declared {layout.rows} x {layout.columns}")
+    decoded = Decoded(_bit_patterns(values, layout), layout, decoder)
+    return decoded, lambda: _check_values(values, frame, syntax, layout)
+
+
+def _check_values(values: NDArray[Any], frame: Stream, syntax: UID, layout: Layout) -> None:
+    """The decoded values are those that the stream holds, and need no more bits than are declared."""
     if syntax in LOSSLESS_JPEG:
         check_bits(frame, values)
     if syntax != RLELossless and values.dtype.kind == "u" and int(values.max()) >> layout.bits_stored:
         # masking would wrap bright tissue to black; only uncompressed data may keep overlays in the high bits
         raise unreadable("UNDECODABLE", f"values need more than the declared {layout.bits_stored} bits")
-    return Decoded(_bit_patterns(values, layout), layout, decoder)
 
 
 def _whole(header: Dataset, keyword: str) -> int:

@@ -22,7 +22,7 @@ MALFORMED = (
     RecursionError, OSError, BytesLengthException,
 )  # fmt: skip
 #: Loggers of pydicom; a filter does not reach the loggers below its own.
-LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")
+LOGGERS = tuple(map(logging.getLogger, ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils")))
 #: What the hushed block that is running in this thread has kept back.
 _heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 
@@ -70,9 +70,9 @@ def quiet() -> Iterator[list[str]]:
 
 def _install() -> None:
     """Put listener and filter in place, where they are not already; they let through what no block hushes."""
-    for name in LOGGERS:
+    for logger in LOGGERS:
         # a filter that is already there is not added again
-        logging.getLogger(name).addFilter(_LISTENER)
+        logger.addFilter(_LISTENER)
     if not warnings.filters or warnings.filters[0][2] is not _Hushed:
         warnings.simplefilter("ignore", _Hushed)
 

@@ -25,6 +25,7 @@ from medproto.ingest.gate import unreadable
 if TYPE_CHECKING:
     from medproto.errors import UnreadableImage
     from medproto.ingest.decoding import Layout
+    from medproto.ingest.streams import Stream
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 DHT, SOS, DRI, LSE, JFIF = 0xC4, 0xDA, 0xDD, 0xF8, 0xE0
@@ -64,7 +65,7 @@ class Frame(NamedTuple):
     component: int
 
 
-def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
+def check_jpeg(stream: Stream, syntax: UID, layout: Layout) -> None:
     """The stream is one whole image of the declared size.
 
     Raises:
@@ -95,7 +96,7 @@ def check_jpeg(stream: bytes, syntax: UID, layout: Layout) -> None:
     raise unreadable("TRUNCATED", "its compressed pixel data have no scan")
 
 
-def segments(stream: bytes) -> Iterator[Segment]:
+def segments(stream: Stream) -> Iterator[Segment]:
     """Every marker with parameters, in order; the caller stops at the scan."""
     if stream[:2] != SOI:
         raise _broken("no start of image")
@@ -112,7 +113,7 @@ def segments(stream: bytes) -> Iterator[Segment]:
         end = position + 2 + length
         if length < 2 or end > len(stream):
             raise unreadable("TRUNCATED", "a marker of its compressed pixel data is cut")
-        yield Segment(marker, stream[position + 4 : end], end)
+        yield Segment(marker, bytes(stream[position + 4 : end]), end)
         position = end
 
 
@@ -168,7 +169,7 @@ def _check_scan(segment: Segment, frame: Frame, syntax: UID) -> None:
         raise _broken("a scan that is not sequential")
 
 
-def _check_coded(stream: bytes, start: int, frame: Frame, interval: int) -> None:
+def _check_coded(stream: Stream, start: int, frame: Frame, interval: int) -> None:
     """Coded data up to the end of image: no marker within but restarts in their order, nothing after it."""
     coded = np.frombuffer(stream, np.uint8, offset=start)
     places = np.flatnonzero(coded[:-1] == 0xFF)
@@ -180,7 +181,7 @@ def _check_coded(stream: bytes, start: int, frame: Frame, interval: int) -> None
     if markers.size == 0:
         raise unreadable("TRUNCATED", "its compressed pixel data have no end")
     end = start + int(places[markers[0]])
-    rest = stream[end:].lstrip(b"\xff")
+    rest = bytes(stream[end:]).lstrip(b"\xff")
     if rest[:1] != EOI[1:] or rest[1:].strip(b"\0"):
         raise _broken("a marker within the coded data, or something after their end")
     found = following[: markers[0]][restarts[: markers[0]]]

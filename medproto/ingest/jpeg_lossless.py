@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medproto.ingest.gate import unreadable
 from medproto.ingest.jpeg import DHT, DRI, EOI, FIRST_RESTART, LAST_RESTART, SOS, segments
+
+if TYPE_CHECKING:
+    from medproto.ingest.streams import Stream
 
 Samples = NDArray[Any]
 
@@ -42,16 +45,16 @@ PLAIN = frozenset({1, 2, 3, 4})
 
 
 class Coding(NamedTuple):
-    """How a scan is coded: bits a sample, predictor, rows between restarts, bits of every difference, coded data."""
+    """How a scan is coded: bits a sample, predictor, rows between restarts, bits of every difference, start of data."""
 
     precision: int
     predictor: int
     restart_rows: int
     bits: NDArray[np.uint8]
-    coded: bytes
+    start: int
 
 
-def check_bits(stream: bytes, values: NDArray[Any]) -> None:
+def check_bits(stream: Stream, values: NDArray[Any]) -> None:
     """The values take as many bits as the scan holds, in each of its intervals.
 
     Args:
@@ -62,14 +65,13 @@ def check_bits(stream: bytes, values: NDArray[Any]) -> None:
         UnreadableImage: UNDECODABLE where they do not.
     """
     coding = _coding(stream, values.shape)
-    for place, interval in enumerate(_intervals(coding.coded)):
+    for place, held in enumerate(_held_bits(np.frombuffer(stream, np.uint8, offset=coding.start))):
         part = values[place * coding.restart_rows : (place + 1) * coding.restart_rows]
-        held = 8 * (len(interval) - interval.count(b"\xff\x00"))
         if not 0 <= held - _bits(part, coding) <= SLACK_BITS:
             raise unreadable("UNDECODABLE", "its stream does not hold the picture that a decoder makes of it")
 
 
-def _coding(stream: bytes, shape: tuple[int, ...]) -> Coding:
+def _coding(stream: Stream, shape: tuple[int, ...]) -> Coding:
     precision, interval, tables = 0, 0, dict[int, NDArray[np.uint8]]()
     for segment in segments(stream):
         if segment.marker == LOSSLESS:
@@ -83,8 +85,7 @@ def _coding(stream: bytes, shape: tuple[int, ...]) -> Coding:
             # ISO 10918-1 H.1.1: intervals are whole rows
             if table is None or interval % shape[1]:
                 break
-            coded = stream[segment.end : stream.rindex(EOI)]
-            return Coding(precision, segment.parameters[3], interval // shape[1] or shape[0], table, coded)
+            return Coding(precision, segment.parameters[3], interval // shape[1] or shape[0], table, segment.end)
     raise unreadable(
         "UNDECODABLE", "its stream is not in order: got a scan without its table, or restarts within a row"
     )
@@ -108,13 +109,16 @@ def _tables(parameters: bytes) -> dict[int, NDArray[np.uint8]]:
     return found
 
 
-def _intervals(coded: bytes) -> list[bytes]:
-    """Coded data between restart markers."""
-    data = np.frombuffer(coded, np.uint8)
-    marked = np.flatnonzero((data[:-1] == 0xFF) & (data[1:] >= FIRST_RESTART) & (data[1:] <= LAST_RESTART))
-    starts = [0, *(marked + 2).tolist()]
-    ends = [*marked.tolist(), len(coded)]
-    return [coded[start:end] for start, end in zip(starts, ends, strict=True)]
+def _held_bits(coded: NDArray[np.uint8]) -> list[int]:
+    """Bits between restart markers, up to the end of image, without the zeros that are stuffed behind 0xFF."""
+    marked = np.flatnonzero(coded[:-1] == 0xFF)
+    following = coded[marked + 1]
+    restarts = marked[(following >= FIRST_RESTART) & (following <= LAST_RESTART)]
+    bounds = np.append(restarts, marked[following == EOI[1]][-1])
+    # the first interval begins where the scan does, the others behind their markers of two bytes
+    lengths = np.diff(bounds, prepend=-2) - 2
+    stuffed = np.diff(np.searchsorted(marked[following == 0], bounds), prepend=0)
+    return [int(held) for held in 8 * (lengths - stuffed)]
 
 
 def _bits(values: NDArray[Any], coding: Coding) -> int:

@@ -12,7 +12,7 @@ from medproto.config import IngestSettings
 from medproto.errors import RefusedImage
 from medproto.ingest import pixels as steps
 from medproto.ingest.breast import chest_wall_side
-from medproto.ingest.decoding import decode, read_layout
+from medproto.ingest.decoding import decode_unchecked, read_layout
 from medproto.ingest.gate import finding, judge_header, judge_picture, unreadable
 from medproto.ingest.header import number, numbers
 from medproto.ingest.legible import check_legible
@@ -69,8 +69,13 @@ def _rendered(dataset: FileDataset, file_sha256: Future[str], settings: IngestSe
     layout = read_layout(dataset, settings.max_pixels)  # 1
     check_legible(dataset)  # 4
     inverted = steps.is_inverted(dataset)
-    decoded = decode(dataset, layout)  # 3
-    picture = render(dataset, decoded, settings, beside)  # 4, 5
+    decoded, check = decode_unchecked(dataset, layout)
+    checked = beside.submit(check)
+    try:
+        picture = render(dataset, decoded, settings, beside)  # 4, 5
+    finally:
+        # nothing is said of a picture before its values are known to be right
+        checked.result()  # 3
     chest_wall = chest_wall_side(picture.breast)
     lie = judge_lie(dataset, naming, chest_wall)  # 6
     spacing = spacing_mm(dataset)
@@ -87,7 +92,7 @@ def _rendered(dataset: FileDataset, file_sha256: Future[str], settings: IngestSe
         inverted=inverted,
         decoder=decoded.decoder,
         file_sha256=file_sha256.result(),
-        pixels_sha256=picture.pixels_sha256,
+        pixels_sha256=picture.digest.result(),
         findings=tuple(findings),
         synthetic=is_synthetic(dataset),
         chest_wall=chest_wall,

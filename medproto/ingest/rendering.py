@@ -25,10 +25,10 @@ BAND_PX = 128 * 1024
 
 
 class Picture(NamedTuple):
-    """The rendered picture, its digest and its breast, and how it was rendered."""
+    """The rendered picture and its breast, how it was rendered, and `digest_pixels` of it, which takes its time."""
 
     pixels: Pixels
-    pixels_sha256: str
+    digest: Future[str]
     breast: Mask
     voi: str
     findings: tuple[GateFinding, ...]
@@ -41,7 +41,7 @@ def render(header: Dataset, decoded: Decoded, settings: IngestSettings, beside: 
         header: the image's elements.
         decoded: its stored values.
         settings: which of several VOI is used.
-        beside: one thread, which digests the picture while its breast is looked for.
+        beside: one thread, which digests the picture; nothing here waits for it.
     """
     layout = decoded.layout
     table = steps.stored_values(layout.bits_stored, layout.signed)
@@ -60,7 +60,7 @@ def render(header: Dataset, decoded: Decoded, settings: IngestSettings, beside: 
         findings.append(finding("SEVERAL_VOI", len(choices), chosen.name))
     pixels, digest = look_up(_finished(chosen.apply(values), dark, header), decoded.stored, beside)
     breast = breast_mask(pixels)
-    return Picture(pixels, digest.result(), breast, chosen.name, tuple(findings))
+    return Picture(pixels, digest, breast, chosen.name, tuple(findings))
 
 
 def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values, beside: Executor) -> Picture:
@@ -80,7 +80,7 @@ def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values,
     voi = f"percentiles {steps.PERCENTILES[0]}-{steps.PERCENTILES[1]} in breast: {low:.6g}..{high:.6g}"
     shown = np.clip((values - low) / (high - low), 0.0, 1.0)
     pixels, digest = look_up(_finished(shown, dark, header), decoded.stored, beside)
-    return Picture(pixels, digest.result(), breast, voi, (finding("NO_VOI", voi),))
+    return Picture(pixels, digest, breast, voi, (finding("NO_VOI", voi),))
 
 
 def _finished(shown: steps.Values, dark: Mask, header: Dataset) -> Pixels:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
@@ -15,11 +16,16 @@ from numpy.typing import NDArray
 
 from medproto.ingest.gate import unreadable
 
+if TYPE_CHECKING:
+    from medproto.ingest.streams import Stream
+
 #: Number of segments and fifteen offsets (PS3.5 G.5).
 HEADER = struct.Struct("<16I")
+#: Values that are put together at once: few enough that they stay in the second-level cache.
+BAND_PX = 64 * 1024
 
 
-def decode_rle(frame: bytes, rows: int, columns: int, planes: int) -> NDArray[np.uint16] | NDArray[np.uint8]:
+def decode_rle(frame: Stream, rows: int, columns: int, planes: int) -> NDArray[np.uint16] | NDArray[np.uint8]:
     """Values of a frame of one sample a pixel, shape (rows, columns).
 
     Args:
@@ -31,22 +37,34 @@ def decode_rle(frame: bytes, rows: int, columns: int, planes: int) -> NDArray[np
     Raises:
         UnreadableImage: TRUNCATED or UNDECODABLE.
     """
-    bounds = _segment_bounds(frame, planes)
-    values = np.empty((rows * columns, planes), np.uint8)
-    plane = np.empty(rows * columns, np.uint8)
-    for place, (start, end) in enumerate(pairwise(bounds)):
-        try:
-            unpacked = len(imagecodecs.packbits_decode(frame[start:end], out=plane))  # type: ignore[arg-type]
-        except RuntimeError as err:
-            raise unreadable("UNDECODABLE", "an RLE segment is cut or holds more than its plane") from err
-        if unpacked != plane.size:
-            raise unreadable("TRUNCATED", f"an RLE segment holds {unpacked} bytes, expected {plane.size}")
-        # PS3.5 G.2: most significant byte first; the array is little endian
-        values[:, planes - 1 - place] = plane
-    return values.view("<u2" if planes == 2 else np.uint8).reshape(rows, columns)
+    packed = memoryview(frame)
+    unpacked = [_plane(packed[start:end], rows * columns) for start, end in pairwise(_segment_bounds(frame, planes))]
+    if planes == 1:
+        return unpacked[0].reshape(rows, columns)
+    # PS3.5 G.2: most significant byte first
+    most, least = unpacked
+    values = np.empty(rows * columns, np.uint16)
+    for start in range(0, values.size, BAND_PX):
+        band = slice(start, start + BAND_PX)
+        np.copyto(values[band], most[band])
+        np.left_shift(values[band], 8, out=values[band])
+        np.bitwise_or(values[band], least[band], out=values[band])
+    return values.reshape(rows, columns)
 
 
-def _segment_bounds(frame: bytes, planes: int) -> list[int]:
+def _plane(segment: memoryview, size: int) -> NDArray[np.uint8]:
+    """The bytes of one plane, exactly so many."""
+    plane = np.empty(size, np.uint8)
+    try:
+        unpacked = len(imagecodecs.packbits_decode(segment, out=plane))  # type: ignore[arg-type]
+    except RuntimeError as err:
+        raise unreadable("UNDECODABLE", "an RLE segment is cut or holds more than its plane") from err
+    if unpacked != size:
+        raise unreadable("TRUNCATED", f"an RLE segment holds {unpacked} bytes, expected {size}")
+    return plane
+
+
+def _segment_bounds(frame: Stream, planes: int) -> list[int]:
     """Where each segment starts, and where the last ends."""
     if len(frame) < HEADER.size:
         raise unreadable("TRUNCATED", "its RLE header is cut")

@@ -18,12 +18,14 @@ from medproto.ingest.jpeg import check_jpeg
 if TYPE_CHECKING:
     from medproto.ingest.decoding import Layout
 
+#: Compressed data, or a view of them.
+Stream = bytes | memoryview
 #: Item tag in little endian, which four bytes of length follow (PS3.5 A.4).
 ITEM = b"\xfe\xff\x00\xe0"
 
 
-def only_frame(data: bytes) -> bytes:
-    """The encapsulated frame, its fragments joined (PS3.5 A.4).
+def only_frame(data: bytes) -> Stream:
+    """The encapsulated frame, its fragments joined (PS3.5 A.4); a single fragment is not copied.
 
     Args:
         data: offset table and fragments, without the delimiter that ends them.
@@ -37,7 +39,7 @@ def only_frame(data: bytes) -> bytes:
     return frame
 
 
-def check_stream(frame: bytes, syntax: UID, layout: Layout) -> None:
+def check_stream(frame: Stream, syntax: UID, layout: Layout) -> None:
     """The stream is whole, is of its syntax, and declares what the header does; RLE is checked where it is unpacked."""
     if syntax == RLELossless:
         return
@@ -47,9 +49,10 @@ def check_stream(frame: bytes, syntax: UID, layout: Layout) -> None:
         check_jpeg(frame, syntax, layout)
 
 
-def _items(data: bytes) -> list[bytes]:
+def _items(data: bytes) -> list[memoryview]:
     """Values of the items, of which there is at least one."""
     found = []
+    view = memoryview(data)
     position = 0
     while position < len(data):
         if data[position : position + 4] != ITEM or position + 8 > len(data):
@@ -58,7 +61,7 @@ def _items(data: bytes) -> list[bytes]:
         position += 8 + length
         if position > len(data):
             raise unreadable("TRUNCATED", "a fragment of its pixel data is cut")
-        found.append(data[position - length : position])
+        found.append(view[position - length : position])
     if not found:
         raise unreadable("TRUNCATED", "its pixel data are empty")
     return found
