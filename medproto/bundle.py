@@ -31,6 +31,8 @@ from medproto.records import Digest, OperatingPoint, PrototypeSource, Record
 from medproto.transforms import InputSettings
 
 MANIFEST, WEIGHTS, PICTURES = "manifest.json", "weights.safetensors", "prototypes"
+#: Where the folder of a training run holds its bundle.
+BUNDLE = "bundle"
 
 
 class PrototypeEntry(Record):
@@ -132,13 +134,13 @@ def save_bundle(
 
 
 def read_bundle_manifest(path: Path) -> tuple[str, BundleManifest]:
-    """A bundle's id and manifest, without its tensors.
+    """A bundle's id and manifest, without its tensors; the path may be the run's that made it.
 
     Raises:
         BundleError: there is no readable manifest of a known format.
     """
     try:
-        content = (path / MANIFEST).read_bytes()
+        content = (bundle_folder(path) / MANIFEST).read_bytes()
     except OSError as err:
         raise BundleError(f"bundle: no readable {MANIFEST} in {path.name!r}, expected a bundle directory") from err
     try:
@@ -153,8 +155,13 @@ def read_bundle_manifest(path: Path) -> tuple[str, BundleManifest]:
     return hashlib.sha256(content).hexdigest(), manifest
 
 
+def bundle_folder(path: Path) -> Path:
+    """The folder of a bundle, given that one or the folder of the training run that made it."""
+    return path / BUNDLE if not (path / MANIFEST).exists() and (path / BUNDLE).is_dir() else path
+
+
 def load_bundle(path: Path, device: str = "cpu") -> Bundle:
-    """Load a bundle.
+    """Load a bundle; the path may be the run's that made it.
 
     1. The manifest is of a known format, and its SHA-256 is the bundle's id.
     2. Every named file is there with the digest that the manifest holds, and no other file is.
@@ -165,7 +172,7 @@ def load_bundle(path: Path, device: str = "cpu") -> Bundle:
         BundleError: names the first of these that does not hold.
     """
     bundle_id, manifest = read_bundle_manifest(path)  # 1
-    contents = _verified(path, manifest.files)  # 2
+    contents = _verified(bundle_folder(path), manifest.files)  # 2
     pictures = {Path(name).stem: content for name, content in contents.items() if name.startswith(PICTURES)}
     for entry in manifest.prototypes:  # 4
         if entry.source.patch not in pictures:

@@ -13,9 +13,11 @@ import typer
 from audit import cli as audit_cli
 from audit import report_cli
 from medproto.commands import inspect as inspect_cli
+from medproto.commands import train as train_cli
+from medproto.commands.caching import CacheBytes, CacheFolder, cache_of
 from medproto.commands.data import app as data_app
 from medproto.console import Outcome, bars, console, count_bar, fail, tell_inputs
-from medproto.datasets.cache import CACHE_BYTES, CacheSettings, default_folder
+from medproto.datasets.cache import CACHE_BYTES
 from medproto.errors import EmptyExam, InputError, MedprotoError
 from medproto.records import Box
 
@@ -29,6 +31,7 @@ app.add_typer(audit_cli.app, name="audit")
 app.add_typer(data_app, name="data")
 app.command("report")(report_cli.report)
 app.command("inspect")(inspect_cli.inspect)
+app.command("train")(train_cli.train)
 
 Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
 Url = Annotated[
@@ -36,41 +39,6 @@ Url = Annotated[
     typer.Option("--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database URL, where it is not in the home."),
 ]
 HOME = Path("medproto-home")
-CacheFolder = Annotated[
-    Path | None,
-    typer.Option("--cache", envvar="MEDPROTO_CACHE", help="Where read images are kept; else the user's cache folder."),
-]
-CacheBytes = Annotated[
-    int, typer.Option(min=0, envvar="MEDPROTO_CACHE_BYTES", help="How large it may grow; 0 reads every file anew.")
-]
-
-
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="YAML configuration.")],
-    manifest: Annotated[Path, typer.Argument(help="Manifest with a split column: train and val are used.")],
-    out: Annotated[Path, typer.Option(help="Directory of the new bundle.")],
-    override: Annotated[list[str] | None, typer.Option("--set", help="key.sub=value, instead of the YAML's.")] = None,
-    cache: CacheFolder = None,
-    cache_bytes: CacheBytes = CACHE_BYTES,
-) -> None:
-    """Train a prototype network: descent, projection, convex last layer; then write a verified bundle."""
-    from medproto.bundle import read_bundle_manifest
-    from medproto.datasets.manifest import read_manifest
-    from medproto.training.inputs import Loading
-    from medproto.training.run import check_split, read_inputs
-    from medproto.training.run import train as run
-    from medproto.training.settings import read_settings
-    from medproto.training.words import summary
-
-    settings, source = read_settings(config, tuple(override or ())), read_manifest(manifest)
-    check_split(source)
-    with bars() as report:
-        data = read_inputs(settings, source, report, Loading(cache=_cache(cache, cache_bytes)))
-        bundle_id = run(settings, (source, data), out, report)
-    tell_inputs(data)
-    console.print(summary(read_bundle_manifest(out)[1]), markup=False, highlight=False)
-    typer.echo(f"{out}: bundle {bundle_id}")
 
 
 @app.command()
@@ -92,7 +60,7 @@ def evaluate(
 
     source, loaded = read_manifest(manifest), load_bundle(bundle)
     with bars() as report:
-        loading = Loading(cache=_cache(cache, cache_bytes), progress=report("reading images"))
+        loading = Loading(cache=cache_of(cache, cache_bytes), progress=report("reading images"))
         data = load_split(loaded, source, split, loading)
     if not as_json:
         tell_inputs(data)
@@ -157,7 +125,7 @@ def crossval(
     from medproto.training.inputs import Loading
     from medproto.training.settings import read_settings
 
-    settings, loading = read_settings(config), Loading(cache=_cache(cache, cache_bytes))
+    settings, loading = read_settings(config), Loading(cache=cache_of(cache, cache_bytes))
     if source.is_dir() and (source / "all-mias.tar.gz").is_file():
         source = source / "all-mias.tar.gz"
     with bars() as report:
@@ -212,10 +180,6 @@ def main() -> None:
     except MedprotoError as err:
         fail(str(err))
         sys.exit(2)
-
-
-def _cache(folder: Path | None, cache_bytes: int) -> CacheSettings | None:
-    return CacheSettings(folder=folder or default_folder(), cache_bytes=cache_bytes) if cache_bytes else None
 
 
 def _box(text: str | None) -> Box | None:

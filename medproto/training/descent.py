@@ -42,13 +42,17 @@ class Reached:
     best: dict[str, Tensor] | None
 
 
+#: Where every stage begins that was not begun before.
+NOWHERE = Reached((), {}, {}, None)
+
+
 @dataclass(frozen=True)
 class Watch:
     """Who follows a stage: a progress callback (steps done, total), where an earlier process got to, who hears of every
     epoch, and who measures the AUROC on validation exams after it."""
 
     progress: Progress | None = None
-    begin: Reached | None = None
+    begin: Reached = NOWHERE
     hear: Callable[[Reached], None] | None = None
     measure: Callable[[], float] | None = None
 
@@ -75,8 +79,8 @@ def descend(
     optimizer = optimizer_of(model, stage)
     weights = _class_weights(data.labels, model.last_layer.shape[0]).to(fabric.device)
     step = Step(fabric, optimizer, stage, costs, torch.ones_like(weights) if stage.balanced else weights)
-    reached = watch.begin or Reached((), {}, {}, None)
-    if watch.begin:
+    reached = watch.begin
+    if reached.history:
         model.load_state_dict(reached.network)
         optimizer.load_state_dict(reached.optimizer)
     with memory_suffices(

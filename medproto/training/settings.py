@@ -140,6 +140,11 @@ class TrainSettings(Settings):
         """The model's settings with this run's classes."""
         return self.model.model_copy(update={"classes": tuple(self.classes), "positive_class": self.positive_class})
 
+    @property
+    def positive(self) -> int:
+        """Index of the positive class."""
+        return list(self.classes).index(self.positive_class)
+
     def class_of(self, label: str) -> int:
         """Class index of a manifest label.
 
