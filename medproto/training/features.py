@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from medproto.model.backbones import Backbone
+from medproto.model.batch_norms import fold_batch_norms
 from medproto.model.protopnet import ProtoPNet
 from medproto.training.inputs import InputSet, Progress
 
@@ -19,7 +20,7 @@ BATCH = 16
 class FrozenFeatures:
     """Keeps the features of one set of images on a device; asked again with the same backbone, it computes nothing.
 
-    What is kept belongs to the digest of the backbone's weights and to the very tensor of images: after a step that
+    What is kept belongs to the digest of the backbone's weights and to the very memory of the images: after a step that
     moved the backbone, or for other images, it is computed anew. It takes as much memory as the features do.
     """
 
@@ -32,14 +33,14 @@ class FrozenFeatures:
     def batches(self, backbone: Backbone, images: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Places and features (V, B, H, W) of sixteen images (V, 1, Y, X) at a time, in order, without gradients."""
         weights = _digest(backbone)
-        if self._images is images and self._weights == weights:
+        if self._images is not None and _same(self._images, images) and self._weights == weights:
             yield from zip(_places(len(images)), self._batches, strict=True)
             return
         self.forget()
         batches = []
-        for places in _places(len(images)):
-            batches.append(backbone_features(backbone, images[places], self.device))
-            yield places, batches[-1]
+        for places, features in feature_batches(backbone, images, self.device):
+            batches.append(features)
+            yield places, features
         self._images, self._weights, self._batches = images, weights, batches
 
     def forget(self) -> None:
@@ -52,12 +53,17 @@ Place = torch.device | FrozenFeatures
 
 
 def feature_batches(backbone: Backbone, images: Tensor, place: Place) -> Iterator[tuple[slice, Tensor]]:
-    """As `FrozenFeatures.batches`; nothing is kept where the place is a mere device."""
+    """As `FrozenFeatures.batches`; nothing is kept where the place is a mere device.
+
+    They come from a copy without BatchNorm and agree with the backbone's own to rounding. A prototype taken from them
+    meets its patch at log 1e4 in the backbone itself too: the squared distance feels that rounding squared.
+    """
     if isinstance(place, FrozenFeatures):
         yield from place.batches(backbone, images)
         return
+    folded = fold_batch_norms(backbone)
     for places in _places(len(images)):
-        yield places, backbone_features(backbone, images[places], place)
+        yield places, backbone_features(folded, images[places], place)
 
 
 def encode_all(
@@ -97,7 +103,13 @@ def _laid_out(images: Tensor, device: torch.device) -> Tensor:
 
 
 def _places(count: int) -> list[slice]:
-    return [slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+    """Sixteen places at a time; of no images one empty batch, which still says what shape features have."""
+    return [slice(start, min(start + BATCH, count)) for start in range(0, max(count, 1), BATCH)]
+
+
+def _same(kept: Tensor, images: Tensor) -> bool:
+    """Whether both are one piece of memory, such as a process's share of a set; what is kept cannot have been freed."""
+    return kept.data_ptr() == images.data_ptr() and kept.shape == images.shape and kept.stride() == images.stride()
 
 
 def _digest(backbone: Backbone) -> str:

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from medproto.errors import TrainingError
 from medproto.model.protopnet import ProtoPNet
+from medproto.training import processes
 from medproto.training.batches import cells_of
-from medproto.training.features import Place, encode_all
+from medproto.training.features import Place, feature_batches
 from medproto.training.inputs import InputSet, Progress
 
 
@@ -77,9 +78,11 @@ def nearest_patches(
     members[prototype_class, slot] = torch.arange(len(prototypes))
     own = members[labels]
     wanted, cells = prototypes.to(wide)[own.clamp(min=0)], latent.to(wide).flatten(2)
-    search = cells.square().sum(dim=1, keepdim=True) - 2 * torch.bmm(wanted, cells)
+    # |z|^2 varies over cells, |p|^2 does not: the latter cannot change the winner.
+    half = torch.linalg.vector_norm(cells, dim=1, keepdim=True).square_().mul_(0.5)
+    search = torch.baddbmm(half, wanted, cells, alpha=-1)
     winner = search.masked_fill_(~candidates.flatten(1).unsqueeze(1), torch.inf).argmin(dim=2)
-    vectors = cells.transpose(1, 2)[torch.arange(len(latent)).unsqueeze(1), winner]
+    vectors = cells.gather(2, winner.unsqueeze(1).expand(-1, cells.shape[1], -1)).transpose(1, 2)
     # |z - p|^2 itself: the expansion that finds the winner is off by about 1e-5 near zero.
     distances = (vectors - wanted).square().sum(dim=2)
     barred = (own < 0) | ~candidates.flatten(1).any(dim=1, keepdim=True)
@@ -99,6 +102,8 @@ def slots(prototype_class: Tensor) -> Tensor:
 def project(model: ProtoPNet, data: InputSet, device: Place, progress: Progress | None = None) -> Projection:
     """Move every prototype onto its patch, in place; prototypes without an image of their own are dropped.
 
+    Of several processes each encodes its share of the images; all come to the same result.
+
     Raises:
         TrainingError: a class has no image to take a patch from.
     """
@@ -107,27 +112,43 @@ def project(model: ProtoPNet, data: InputSet, device: Place, progress: Progress 
     annotated = (data.lesion > 0).flatten(1).any(dim=1).view(-1, 1, 1)
     candidates = torch.where(annotated, cells.lesion, cells.allowed)
     owners = model.prototype_class.cpu()
-    vectors = model.prototypes.detach().cpu()
-    parts = []
-    for places, latent in encode_all(model, data, device, progress):
-        parts.append(nearest_patches(latent.cpu(), vectors, candidates[places], data.labels[places], owners))
-    distances = torch.cat([part.distances for part in parts])
+    found = _search(model, data, candidates, device, progress)
+    distances = found.distances
     chosen = assign(_without_copies(distances, data).double().numpy(), data.labels.numpy(), owners.numpy())
     kept = sorted(chosen)
     images = torch.tensor([chosen[prototype] for prototype in kept])
-    columns = slots(owners)[kept]
-    flat = torch.cat([part.cells for part in parts])[images, columns].tolist()
+    columns = found.slot[kept]
+    flat = found.cells[images, columns].tolist()
     moved, width = distances[images, columns].tolist(), field.columns.cells
     sources = tuple(
         Projected(image, cell // width, cell % width, distance)
         for image, cell, distance in zip(images.tolist(), flat, moved, strict=True)
     )
-    patches = torch.cat([part.vectors for part in parts])[images, columns]
     model.keep(torch.tensor(kept, device=model.prototypes.device))
-    model.prototypes.data.copy_(patches.to(model.prototypes.device))
+    model.prototypes.data.copy_(found.vectors[images, columns].to(model.prototypes.device))
     classes = model.last_layer.shape[0]
     before, after = (torch.bincount(each.cpu(), minlength=classes) for each in (owners, model.prototype_class))
     return Projection(sources, tuple((before - after).tolist()))
+
+
+def _search(model: ProtoPNet, data: InputSet, candidates: Tensor, device: Place, progress: Progress | None) -> Nearest:
+    """`nearest_patches` of all images on the processor, each process's share encoded there."""
+    share = processes.own_share(len(data))
+    masks, labels = candidates[share], data.labels[share]
+    vectors, owners = model.prototypes.detach().cpu(), model.prototype_class.cpu()
+    model.eval()
+    parts = []
+    for places, features in feature_batches(model.backbone, data.images[share], device):
+        with torch.no_grad():
+            latent = model.latent(features).cpu()
+        parts.append(nearest_patches(latent, vectors, masks[places], labels[places], owners))
+        if progress:
+            progress(places.stop, len(labels))
+    gathered = (
+        processes.gathered(torch.cat(own), len(data))
+        for own in zip(*((part.distances, part.cells, part.vectors) for part in parts), strict=True)
+    )
+    return Nearest(*gathered, slot=parts[0].slot)
 
 
 def assign(

@@ -13,6 +13,7 @@ from medproto.likeness import pool
 from medproto.model.cells import breast_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import bag_maximum
+from medproto.training import processes
 from medproto.training.features import Place, feature_batches
 from medproto.training.inputs import InputSet, Progress
 from medproto.training.projection import Projected
@@ -41,31 +42,34 @@ def similarities(
     leave_out: Sequence[Projected] = (),
     progress: Progress | None = None,
 ) -> Similarities:
-    """Similarity of every image to every prototype.
+    """Similarity of every image to every prototype; of several processes each encodes its share of the images.
 
     Args:
         leave_out: the prototypes' sources in `data`: each prototype's own patch cannot win in its own image, so that a
             fit on these values does not reward memory.
     """
     field = model.backbone.receptive_field(*data.images.shape[2:])
-    allowed = breast_cells(data.breast, field)
+    share = processes.own_share(len(data))
+    allowed = breast_cells(data.breast[share], field)
     best, cells, pooled = [], [], []
     model.eval()
-    for places, features in feature_batches(model.backbone, data.images, device):
+    for places, features in feature_batches(model.backbone, data.images[share], device):
         with torch.no_grad():
             maps = model.similarity_maps(model.latent(features)).cpu()
         maps = maps.masked_fill(~allowed[places].unsqueeze(1), -torch.inf)
         for prototype, source in enumerate(leave_out):
-            if places.start <= source.image < places.stop:
-                _hide(maps[source.image - places.start, prototype], source)
+            row = source.image - share.start - places.start
+            if 0 <= row < len(maps):
+                _hide(maps[row, prototype], source)
         value, cell = maps.flatten(2).max(dim=2)
         best.append(value)
         cells.append(cell)
         pooled.append(pool(features.cpu(), allowed[places]))
         if progress:
-            progress(places.stop, len(data))
+            progress(places.stop, len(allowed))
     # An image in which nothing but the source patch could win says nothing about its prototype.
-    return Similarities(torch.cat(best).clamp(min=0), torch.cat(cells), torch.cat(pooled))
+    found = (torch.cat(best).clamp(min=0), torch.cat(cells), torch.cat(pooled))
+    return Similarities(*(processes.gathered(part, len(data)) for part in found))
 
 
 def margins(similarity: Tensor, last_layer: Tensor, positive: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

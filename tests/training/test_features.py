@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from medproto.model.backbones import Backbone
+from medproto.model.backbones import Backbone, build_backbone
 from medproto.training.batches import augmented, order
-from medproto.training.features import FrozenFeatures, encode_all
+from medproto.training.features import FrozenFeatures, encode_all, feature_batches
 from medproto.training.run import fit
 from tests.factories import SETTINGS, input_set, silent, tiny_model
+from tests.model.test_backbone_families import spread
 
 CPU = torch.device("cpu")
 LABELS = [0, 1] * 10
@@ -39,7 +40,8 @@ def test_kept_features_give_the_latent_maps_that_the_backbone_gives(seen: list[i
         seen.clear()
         maps = [latent for _, latent in encode_all(model, data, place)]
         passes.append((list(seen), torch.cat(maps)))
-    assert [sizes for sizes, _ in passes] == [[16, 4], [16, 4], []]
+    # the one image shows which layer feeds which, for the copy without BatchNorm
+    assert [sizes for sizes, _ in passes] == [[1, 16, 4], [1, 16, 4], []]
     assert all(torch.equal(passes[0][1], maps) for _, maps in passes[1:])
 
 
@@ -52,6 +54,33 @@ def test_moved_backbone_or_other_images_are_not_taken_for_those_that_were_kept()
         next(iter(model.backbone.parameters())).data.mul_(1.5)
     moved = torch.cat([part for _, part in kept.batches(model.backbone, data.images)])
     assert not torch.allclose(moved, first, atol=1e-5)
+
+
+def test_features_are_those_of_the_backbone_though_they_come_from_a_copy_without_batch_norm() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        backbone, images = build_backbone("resnet18", 16, "none"), input_set(LABELS).images
+    spread(backbone)
+    with torch.no_grad():
+        wanted = backbone.eval()(images)
+    got = torch.cat([part for _, part in feature_batches(backbone, images, CPU)])
+    assert float((got - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+
+
+def test_the_same_part_of_the_same_images_is_not_encoded_again(seen: list[int]) -> None:
+    model, data, kept = tiny_model(), input_set(LABELS), FrozenFeatures(CPU)
+    whole, part = (torch.cat([f for _, f in kept.batches(model.backbone, data.images[k:])]) for k in (0, 4))
+    assert torch.allclose(whole[4:], part, atol=1e-5)
+    seen.clear()
+    assert torch.equal(torch.cat([f for _, f in kept.batches(model.backbone, data.images[4:])]), part)
+    assert seen == []
+
+
+def test_no_images_make_one_empty_batch_of_features() -> None:
+    model, data = tiny_model(), input_set(LABELS)
+    (places, features), *more = feature_batches(model.backbone, data.images[:0], CPU)
+    assert (places, features.shape[0], more) == (slice(0, 0), 0, [])
 
 
 def test_an_answer_that_was_not_heard_to_its_end_is_not_kept() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from medproto.errors import TrainingError
+from medproto.model.backbones import build_backbone
 from medproto.model.cells import breast_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import EPSILON
@@ -19,6 +20,7 @@ from medproto.training.projection import assign, nearest_patches, project
 from medproto.training.similarities import NEIGHBOURHOOD, similarities
 from medproto.training.start import start_prototypes
 from tests.factories import input_set, tiny_model
+from tests.model.test_backbone_families import spread
 
 CPU = torch.device("cpu")
 LABELS = [0, 1, 0, 1, 0, 1, 1, 0]
@@ -63,6 +65,19 @@ def test_prototype_meets_its_source_at_the_largest_similarity() -> None:
         # Another batch shape may round the last bit of the latent map, never more.
         assert float(found.images[source.image, p]) == pytest.approx(float(np.log(1 / EPSILON)), abs=1e-4)
         assert int(found.cells[source.image, p]) == source.row * 8 + source.column
+
+
+def test_prototype_meets_its_patch_in_the_network_that_still_has_its_batch_norms() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        backbone = build_backbone("resnet18", 8, "none")
+        model, data = ProtoPNet(backbone, 64, torch.arange(2).repeat_interleave(3), 2), input_set(LABELS)
+    spread(backbone)
+    sources = project(model, data, CPU).sources
+    with torch.no_grad():
+        maps = model.similarity_maps(model.encode(data.images))
+    for p, source in enumerate(sources):
+        assert float(maps[source.image, p, source.row, source.column]) == pytest.approx(np.log(1 / EPSILON), abs=1e-4)
 
 
 def test_class_without_images_is_an_error_not_a_row_of_zeros() -> None:
