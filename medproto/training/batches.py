@@ -1,4 +1,8 @@
-"""Batches of the descent: which images meet in a step, and what chance does to each of them."""
+"""Batches of the descent: which images meet in a step, and what chance does to each of them.
+
+Where several processes train together, every one of them goes through the same batches; it augments and encodes its
+own share of each, and knows the labels and cells of all.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from medproto.model.backbones import Backbone
 from medproto.model.cells import breast_cells, lesion_cells
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.receptive_field import ReceptiveField
+from medproto.training import processes
 from medproto.training.augmentation import augmentation
 from medproto.training.features import BATCH, FrozenFeatures, backbone_features, first_layers
 from medproto.training.inputs import InputSet, SourceImage
@@ -22,8 +27,11 @@ from medproto.training.settings import Stage
 
 @dataclass(frozen=True)
 class Batch:
-    """V images of one step: `values` are what the first `applied` layers of the backbone make of them, the images
-    (V, 1, Y, X) themselves where it is 0."""
+    """V images of one step: their allowed and lesion cells (V, H, W) and labels (V,).
+
+    `values` are what the first `applied` layers of the backbone make of this process's share of the images: of all V
+    where there is one process. They are the images (V, 1, Y, X) themselves where `applied` is 0.
+    """
 
     values: Tensor
     allowed: Tensor
@@ -71,36 +79,35 @@ def frozen_batches(
     applied = layers_applied(model.backbone, stage)
     whole = applied == len(model.backbone.layers)
 
-    def encoded(images: Tensor) -> list[Tensor]:
+    def encoded(images: Tensor) -> Tensor:
         if whole:
-            return [backbone_features(model.backbone, some, fabric.device) for some in images.split(BATCH)]
-        return [first_layers(model.backbone, some, applied, fabric.device) for some in images.split(BATCH)]
+            parts = [backbone_features(model.backbone, some, fabric.device) for some in images.split(BATCH)]
+        else:
+            parts = [first_layers(model.backbone, some, applied, fabric.device) for some in images.split(BATCH)]
+        return processes.gathered(torch.cat(parts), len(data))
 
-    if whole:
+    if whole and processes.count() == 1:
         parts = [part for _, part in features.batches(model.backbone, data.images)]
     else:
         features.forget()  # they will not be those of this backbone for long
-        parts = encoded(data.images)
+        parts = [encoded(processes.own(data.images))]
     cells = [cells_of(data.breast, data.lesion, field)]
     for variant in range(1, stage.variants):
-        images, breast, lesion = augmented(data, seed, variant)
-        parts += encoded(images)
-        cells.append(cells_of(breast, lesion, field))
+        images, variant_cells = _augmented_share(data, (seed, variant), field, fabric)
+        parts.append(encoded(images))
+        cells.append(variant_cells)
     cached = torch.cat(parts)
-    allowed, lesions = torch.cat([c.allowed for c in cells]), torch.cat([c.lesion for c in cells])
+    allowed, lesions = (
+        torch.cat([getattr(each, name).to(fabric.device) for each in cells]) for name in ("allowed", "lesion")
+    )
 
     def epoch(number: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(seed + number)
         variant = torch.randint(stage.variants, (len(data),), generator=generator)
         for chosen in order(data.labels, stage.balanced, generator).split(stage.batch):
-            place = variant[chosen] * len(data) + chosen
-            yield Batch(
-                cached[place.to(cached.device)],
-                allowed[place].to(fabric.device),
-                lesions[place].to(fabric.device),
-                data.labels[chosen].to(fabric.device),
-                applied,
-            )
+            place = (variant[chosen] * len(data) + chosen).to(fabric.device)
+            labels = data.labels[chosen].to(fabric.device)
+            yield Batch(cached[processes.own(place)], allowed[place], lesions[place], labels, applied)
 
     return epoch
 
@@ -114,17 +121,23 @@ def joint_batches(model: ProtoPNet, data: InputSet, stage: Stage, run: tuple[Fab
     def epoch(number: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(seed + number)
         for chosen in order(data.labels, stage.balanced, generator).split(stage.batch):
-            images, breast, lesion = augmented(data.select(chosen.tolist()), seed, number + 1)
-            cells = cells_of(breast, lesion, field)
-            yield Batch(
-                images.to(fabric.device).contiguous(memory_format=torch.channels_last),
-                cells.allowed.to(fabric.device),
-                cells.lesion.to(fabric.device),
-                data.labels[chosen].to(fabric.device),
-                applied=0,
-            )
+            images, cells = _augmented_share(data.select(chosen.tolist()), (seed, number + 1), field, fabric)
+            images = images.to(fabric.device).contiguous(memory_format=torch.channels_last)
+            yield Batch(images, cells.allowed, cells.lesion, data.labels[chosen].to(fabric.device), applied=0)
 
     return epoch
+
+
+def _augmented_share(
+    data: InputSet, chance_of: tuple[int, int], field: ReceptiveField, fabric: Fabric
+) -> tuple[Tensor, Cells]:
+    """That seed's variant of this process's share of images, and the cells of all of them on the device."""
+    share = range(len(data))[processes.own_share(len(data))]
+    images, breast, lesion = augmented(data if len(share) == len(data) else data.select(share), *chance_of)
+    own = cells_of(breast, lesion, field)
+    masks = torch.stack([own.allowed, own.lesion], dim=1).to(fabric.device)
+    allowed, inside = processes.gathered(masks, len(data)).unbind(dim=1)
+    return images, Cells(allowed, inside)
 
 
 def order(labels: Tensor, balanced: bool, generator: torch.Generator) -> Tensor:
@@ -152,7 +165,7 @@ def augmented(data: InputSet, seed: int, variant: int) -> tuple[Tensor, Tensor, 
 
     An image's chance is its own: it depends on the seed, the variant, its pixels and its crop, not on its neighbours.
     """
-    if variant == 0:
+    if variant == 0 or not len(data):
         return data.images, data.breast, data.lesion
     pipeline = augmentation(seed)
     items = []

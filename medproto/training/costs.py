@@ -31,6 +31,7 @@ def terms_of(model: ProtoPNet, latent: Tensor, batch: Batch, costs: Costs, class
         "cluster": losses.cluster_cost(inside, batch.labels, classes),
         "anchor": losses.anchor_cost(inside, batch.labels, classes),
         "separation": losses.separation_cost(anywhere, batch.labels, classes),
+        "margin": losses.margin_cost(anywhere, batch.labels, classes, costs.margin_width),
         "l1": losses.wrong_class_l1(model.last_layer, model.own_class),
         "diversity": losses.diversity_cost(prototypes, classes),
         "outside": losses.outside_cost(inside, anywhere, own.to(inside.dtype)),
@@ -42,6 +43,7 @@ def terms_of(model: ProtoPNet, latent: Tensor, batch: Batch, costs: Costs, class
         terms["cross_entropy"]
         + costs.cluster * terms["cluster"]
         - costs.separation * terms["separation"]
+        + costs.margin * terms["margin"]
         + costs.l1 * terms["l1"]
         + costs.diversity * terms["diversity"]
         + costs.outside * terms["outside"]

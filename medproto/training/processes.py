@@ -29,17 +29,30 @@ def own_share(length: int, of_rank: int | None = None) -> slice:
     return slice(start, start + size + (which < longer))
 
 
+def own(values: Tensor) -> Tensor:
+    """This process's part of values that every process has, shape (V, ...); alone, the very tensor."""
+    return values if count() == 1 else values[own_share(len(values))]
+
+
 def gathered(part: Tensor, length: int) -> Tensor:
-    """The whole of which every process has its `own_share`, shape (length, ...), without gradients."""
+    """The whole of which every process has its `own_share`, shape (length, ...), the same bits in all of them.
+
+    It has no gradients, and lies where the part does.
+    """
     if count() == 1:
-        return part
+        return part.detach()
     shares = [own_share(length, which) for which in range(count())]
     sizes = [share.stop - share.start for share in shares]
-    padded = part.new_zeros(max(sizes), *part.shape[1:])
+    padded = part.new_zeros(max(sizes), *part.shape[1:], device=_talks_on(part))
     padded[: len(part)] = part.detach()
     parts = [torch.empty_like(padded) for _ in sizes]
     world.all_gather(parts, padded)
-    return torch.cat([each[:size] for each, size in zip(parts, sizes, strict=True)])
+    return torch.cat([each[:size] for each, size in zip(parts, sizes, strict=True)]).to(part.device)
+
+
+def _talks_on(part: Tensor) -> torch.device:
+    """NCCL sends what lies on an accelerator alone; gloo sends from anywhere."""
+    return torch.device("cuda", torch.cuda.current_device()) if world.get_backend() == "nccl" else part.device
 
 
 def add_up(values: Tensor) -> None:

@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 
 from medproto.model.protopnet import ProtoPNet
+from medproto.training import processes
 from medproto.training.batches import cells_of
 from medproto.training.features import Place, encode_all
 from medproto.training.inputs import InputSet
 
 #: Cells drawn per class, among which the spread-out ones are chosen.
 POOL = 2000
+#: Cells drawn of each image.
+EACH = 8
 
 
 def start_prototypes(model: ProtoPNet, data: InputSet, seed: int, device: Place) -> None:
@@ -25,16 +28,20 @@ def start_prototypes(model: ProtoPNet, data: InputSet, seed: int, device: Place)
     cells = cells_of(data.breast, data.lesion, field)
     annotated = (data.lesion > 0).flatten(1).any(dim=1).view(-1, 1, 1)
     candidates = torch.where(annotated, cells.lesion, cells.allowed)
-    found: list[list[Tensor]] = [[] for _ in range(model.last_layer.shape[0])]
-    for places, latent in encode_all(model, data, device):
-        for i, image in enumerate(range(places.start, places.stop)):
-            vectors = latent[i].cpu().flatten(1).T[candidates[image].flatten()]
-            few = torch.randperm(len(vectors), generator=generator)[:8]
-            found[int(data.labels[image])].append(vectors[few])
-    rows = [
-        _spread(torch.cat(vectors), int((model.prototype_class == label).sum()), generator)
-        for label, vectors in enumerate(found)
-    ]
+    # Which cells of each image: drawn by every process for all images, so that all draw the same.
+    picked = [torch.randperm(int(mask.sum()), generator=generator)[:EACH] for mask in candidates]
+    share = range(len(data))[processes.own_share(len(data))]
+    own, place = (data, device) if len(share) == len(data) else (data.select(share), model.prototypes.device)
+    drawn = torch.zeros(len(own), EACH, model.prototypes.shape[1])
+    for places, latent in encode_all(model, own, place):
+        for row, image in zip(range(places.start, places.stop), share[places], strict=True):
+            vectors = latent[row - places.start].cpu().flatten(1).T[candidates[image].flatten()]
+            drawn[row, : len(picked[image])] = vectors[picked[image]]
+    drawn = processes.gathered(drawn, len(data))
+    rows = []
+    for label in range(model.last_layer.shape[0]):
+        of_class = [drawn[i, : len(few)] for i, few in enumerate(picked) if int(data.labels[i]) == label]
+        rows.append(_spread(torch.cat(of_class), int((model.prototype_class == label).sum()), generator))
     model.prototypes.data.copy_(torch.cat(rows).to(model.prototypes.device))
 
 

@@ -96,6 +96,19 @@ def test_history_holds_every_cost_of_every_epoch_and_the_descent_descends(fabric
     assert history[-1]["total"] < history[0]["total"]
 
 
+def test_margin_cost_counts_by_its_coefficient_and_sets_the_classes_apart(fabric: Fabric) -> None:
+    stage = Stage(name="apart", epochs=15, learning_rates={"add_on": 1e-2, "prototypes": 1e-2}, batch=12, variants=1)
+    without, counted, wide = (
+        descend(tiny_model(), input_set(LABELS), stage, costs, (fabric, 0, None))
+        for costs in (Costs(), Costs(margin=5.0), Costs(margin_width=2.0))
+    )
+    # the first step of the only batch of an epoch sees the same network whatever the costs
+    assert counted[0]["margin"] == without[0]["margin"]
+    assert counted[0]["total"] == pytest.approx(without[0]["total"] + 5.0 * without[0]["margin"])
+    assert wide[0]["margin"] == pytest.approx(without[0]["margin"] + 1.0)
+    assert counted[-1]["margin"] < without[-1]["margin"] - 0.05
+
+
 def test_progress_counts_the_steps(fabric: Fabric) -> None:
     steps: list[tuple[int, int]] = []
     stage = Stage(name="test", epochs=2, learning_rates=ALL, batch=5)
