@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from medproto.datasets.phantom.cohort import Cohort as Phantom
 from medproto.datasets.phantom.cohort import write_phantom
 from medproto.datasets.regions import region_manifest
 from medproto.datasets.splits import fold_patients
+from medproto.evaluation.baselines import Matrix, intensity_and_size, last_stages
 from medproto.training.inputs import InputSet, Loading
 from medproto.training.run import Reporter, read_inputs
 from medproto.training.settings import TrainSettings, read_settings
@@ -41,13 +43,23 @@ class Cohort:
         """Index of the positive class."""
         return list(self.settings.classes).index(self.settings.positive_class)
 
-    def fold(self, number: int, seed: int) -> tuple[InputSet, InputSet]:
-        """Training and test images of one fold; no patient is in both."""
+    def fold(self, number: int, seed: int) -> tuple[list[int], list[int]]:
+        """Places of the training and of the test images of one fold; no patient is in both."""
         of = fold_patients(self.manifest.rows, FOLDS, seed)[number]
-        train, test = (
-            [i for i, patient in enumerate(self.data.patients()) if of[patient] == part] for part in ("train", "test")
-        )
-        return self.data.select(train), self.data.select(test)
+        parts = {"train": list[int](), "test": list[int]()}
+        for place, patient in enumerate(self.data.patients()):
+            parts[of[patient]].append(place)
+        return parts["train"], parts["test"]
+
+    @cached_property
+    def frozen_features(self) -> Matrix:
+        """What the linear probe looks at, of every image; computed once."""
+        return last_stages(self.data, self.settings.model)
+
+    @cached_property
+    def plain_features(self) -> Matrix:
+        """Intensity and size of every image; computed once."""
+        return intensity_and_size(self.data)
 
 
 def prepare_mini_mias(archive: Path, work: Path, report: Reporter) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from benchmarks.results import black_box, published
 from benchmarks.results.cohorts import Cohort
 from benchmarks.results.shared import CPU, joint_stage, lower
-from medproto.evaluation.baselines import Cases, intensity_and_size, last_stages, linear_scores
+from medproto.evaluation.baselines import Cases, Matrix, linear_scores
 from medproto.training.inputs import InputSet, Progress
 from medproto.training.run import Fitted, fit
 from medproto.training.similarities import margins, similarities
@@ -75,21 +74,22 @@ def code_digest() -> str:
 def compute(cohort: Cohort, seed: int, fold: int) -> Unit:
     """Train and score everything on one fold."""
     settings = cohort.settings.model_copy(update={"seed": seed})
-    training, unseen = cohort.fold(fold, seed)
+    places = cohort.fold(fold, seed)
+    training, unseen = (cohort.data.select(part) for part in places)
     below = lower(settings, (training, unseen), seed)
     box, box_seconds = black_box.train_black_box(settings, below, seed)
-    plain, places, plain_seconds = published.train_published(settings, below, seed)
+    plain, patches, plain_seconds = published.train_published(settings, below, seed)
     clock = Clock(f"stage 1, {joint_stage(settings).name}")
     fitted = fit(settings, training, clock.report)
     of_images, plain_similar = published.margins_of(plain, below, cohort.positive)
     owners = plain.prototype_class_identity.argmax(dim=1)
     ours = similarities(fitted.model, unseen, CPU)
     scores = {
-        PROBE: _linear(cohort, training, unseen, lambda data: last_stages(data, settings.model)),
+        PROBE: _linear(cohort, cohort.frozen_features, places),
         BLACK_BOX: _by_exam(black_box.margins_of(box, below, cohort.positive), unseen),
         PUBLISHED: _by_exam(of_images, unseen),
         OURS: margins(ours.bags(unseen)[0], fitted.model.last_layer.detach(), cohort.positive),
-        PLAIN: _linear(cohort, training, unseen, intensity_and_size),
+        PLAIN: _linear(cohort, cohort.plain_features, places),
     }
     return Unit(
         cohort.name,
@@ -100,8 +100,8 @@ def compute(cohort: Cohort, seed: int, fold: int) -> Unit:
         (unseen.bag_labels() == cohort.positive).tolist(),
         {name: [float(value) for value in values] for name, values in scores.items()},
         {BLACK_BOX: box_seconds, PUBLISHED: plain_seconds, OURS: clock.seconds() / joint_stage(settings).epochs},
-        {PUBLISHED: len(places), OURS: len(fitted.projection.sources)},
-        {PUBLISHED: len({tuple(place) for place in places.tolist()}), OURS: _distinct(fitted, training)},
+        {PUBLISHED: len(patches), OURS: len(fitted.projection.sources)},
+        {PUBLISHED: len({tuple(patch) for patch in patches.tolist()}), OURS: _distinct(fitted, training)},
         {
             PUBLISHED: _wrong(plain_similar, owners, unseen.labels),
             OURS: _wrong(ours.images, fitted.model.prototype_class, unseen.labels),
@@ -137,26 +137,17 @@ def _by_exam(of_images: Tensor, data: InputSet) -> list[float]:
     return exams.scatter_reduce(0, data.bags, of_images, "amax").tolist()  # type: ignore[no-any-return]
 
 
-def _linear(
-    cohort: Cohort,
-    training: InputSet,
-    unseen: InputSet,
-    make: Callable[[InputSet], np.ndarray[tuple[int, int], np.dtype[np.float64]]],
-) -> list[float]:
+def _linear(cohort: Cohort, features: Matrix, places: tuple[list[int], list[int]]) -> list[float]:
     """A linear classifier on features of exams, the highest of their images' values each."""
-    known, new = (
-        Cases(_highest(make(data), data), (data.bag_labels() == cohort.positive).numpy(), data.bag_patients())
-        for data in (training, unseen)
-    )
-    return linear_scores(known, new, 0).tolist()  # type: ignore[no-any-return]
+    known, unseen = (_cases(cohort, features[part], cohort.data.select(part)) for part in places)
+    scores: list[float] = linear_scores(known, unseen, 0).tolist()
+    return scores
 
 
-def _highest(
-    features: np.ndarray[tuple[int, int], np.dtype[np.float64]], data: InputSet
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _cases(cohort: Cohort, features: Matrix, data: InputSet) -> Cases:
     exams = np.full((int(data.bags.max()) + 1, features.shape[1]), -np.inf)
     np.maximum.at(exams, data.bags.numpy(), features)
-    return exams
+    return Cases(exams, (data.bag_labels() == cohort.positive).numpy(), data.bag_patients())
 
 
 def _exams(data: InputSet) -> list[str]:

@@ -85,7 +85,7 @@ def made_up(seed: int, better: float) -> Unit:
 def test_every_patient_is_tested_once_and_never_trained_on_in_that_fold(cohort: Cohort) -> None:
     tested: list[str] = []
     for fold in range(FOLDS):
-        training, unseen = cohort.fold(fold, seed=3)
+        training, unseen = (cohort.data.select(part) for part in cohort.fold(fold, seed=3))
         assert not set(training.patients()) & set(unseen.patients())
         assert len(training) + len(unseen) == len(cohort.data)
         tested += sorted(set(unseen.patients()))
@@ -93,7 +93,7 @@ def test_every_patient_is_tested_once_and_never_trained_on_in_that_fold(cohort: 
 
 
 def test_unit_scores_every_exam_by_every_method(unit: Unit, cohort: Cohort) -> None:
-    _, unseen = cohort.fold(0, 0)
+    unseen = cohort.data.select(cohort.fold(0, 0)[1])
     assert set(unit.scores) == set(METHODS)
     assert all(len(scores) == len(unseen) == len(unit.exams) for scores in unit.scores.values())
     assert all(np.isfinite(scores).all() for scores in unit.scores.values())
