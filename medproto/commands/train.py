@@ -38,6 +38,7 @@ def train(
     """Train a prototype network: descent, projection, convex last layer; then write a verified bundle. Killed at any
     moment, `--resume RUN` ends in the same bundle."""
     from medproto.training.inputs import Loading
+    from medproto.training.run_folder import settings_of
 
     loading = Loading(cache=cache_of(cache, cache_bytes))
     if resume is None:
@@ -45,7 +46,7 @@ def train(
     elif config or manifest or out or override:
         raise InputError("resume: got more than a run's folder, expected it alone; a run keeps its own configuration")
     else:
-        _train_in(*_old_run(resume), loading)
+        _train_in(resume, settings_of(resume), loading)
 
 
 def _new_run(
@@ -69,16 +70,6 @@ def _new_run(
     if is_first():
         begin(folder, settings, source)
     return folder, settings.model_copy(update={"data": source})
-
-
-def _old_run(folder: Path) -> tuple[Path, TrainSettings]:
-    from medproto.training.launch import is_first
-    from medproto.training.run_folder import is_finished, settings_of, sweep
-
-    settings = settings_of(folder)
-    if is_first() and not is_finished(folder):
-        sweep(folder)
-    return folder, settings
 
 
 def _train_in(folder: Path, settings: TrainSettings, loading: Loading) -> None:

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import pickle
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,17 +102,16 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     Raises:
         TrainingError: it cannot be written.
     """
+    draft = path.parent / f".{path.name}-{os.getpid()}"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with draft.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as err:
         raise cannot_write(path, err) from err
 

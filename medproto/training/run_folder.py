@@ -67,15 +67,6 @@ def is_finished(folder: Path) -> bool:
     return (folder / BUNDLE / MANIFEST).is_file()
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
-    for path in folder.glob(".*-*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 def _is_untouched(folder: Path) -> None:
     if not folder.is_dir():
         raise TrainingError(f"out: {folder.name!r} is a file, expected a new folder")
@@ -101,6 +92,7 @@ def run_in(folder: Path, settings: TrainSettings, source: tuple[Manifest, InputS
     check_validation(settings, validation)
     keep = None
     if is_first():
+        _sweep(folder)
         rewind(folder, begin.epochs if begin else 0)
         keep = _keeper(folder, digest)
     fitted = fit(settings, training, report, Record(validation, begin, keep))
@@ -125,3 +117,12 @@ def _keeper(folder: Path, digest: str) -> Callable[[Leg, Checkpoint], None]:
 
 def _show(folder: Path, entries: Sequence[PrototypeEntry], pictures: Mapping[str, bytes]) -> None:
     tell_prototypes(folder, entries, pictures, (len(read_rows(folder)), time.time()))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for path in folder.glob(".*-*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -62,7 +62,8 @@ def _thinned(report: Mapping[str, Any]) -> str:
     """What pruning or merging took away, and the objective and AUROC before and after."""
     before, after = report["before"], report["after"]
     cost = ", ".join(f"{name.replace('_', ' ')} {before[name]:.3f} to {after[name]:.3f}" for name in sorted(before))
-    return f"{sum(report['dropped_per_class'])} prototypes went; {cost}"
+    gone = sum(report["dropped_per_class"])
+    return f"{gone} {'prototype' if gone == 1 else 'prototypes'} went; {cost}"
 
 
 def _prototypes(manifest: BundleManifest) -> str:
