@@ -57,7 +57,7 @@ def _add_gradients(step: Step, model: ProtoPNet, parts: list[Batch]) -> dict[str
     to_network = not {"backbone", "add_on"}.isdisjoint(step.stage.learning_rates)
     one_pass = to_network and len(parts) == 1
     with torch.set_grad_enabled(one_pass):
-        shares = [latent_of(model, part) for part in parts]
+        shares = [_maps(step, model, part) for part in parts]
     counts = [len(part.labels) for part in parts]
     latent = torch.cat([gathered(share, count) for share, count in zip(shares, counts, strict=True)])
     latent.requires_grad_(to_network)
@@ -67,9 +67,16 @@ def _add_gradients(step: Step, model: ProtoPNet, parts: list[Batch]) -> dict[str
         assert latent.grad is not None  # every term but those of the prototypes alone is one of the maps
         for part, share, whole in zip(parts, shares, latent.grad.split(counts), strict=True):
             if len(gradient := own(whole)):
-                step.fabric.backward(share if one_pass else latent_of(model, part), gradient)
+                step.fabric.backward(share if one_pass else _maps(step, model, part), gradient)
     _add_up_gradients(step, model)
     return {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _maps(step: Step, model: ProtoPNet, part: Batch) -> Tensor:
+    """Latent maps of a batch from a pass in the run's precision, themselves at least float32, as all that follows."""
+    with step.fabric.autocast():
+        latent = latent_of(model, part)
+    return latent.to(torch.promote_types(latent.dtype, torch.float32))
 
 
 def _together(model: ProtoPNet, parts: list[Batch], latent: Tensor) -> Batch:
