@@ -84,7 +84,12 @@ def mask_of_sample(sample: NDArray[np.float32], shape: tuple[int, ...]) -> Mask:
     step = sample_step(shape)
     if step == 1:
         return np.ascontiguousarray(mask)
-    return np.repeat(np.repeat(mask, step, axis=1)[:, : shape[1]], step, axis=0)[: shape[0]]
+    wide = np.empty((rows, shape[1]), np.bool_)
+    for offset in range(step):
+        # numpy repeats along rows one value at a time
+        places = wide[:, offset::step]
+        places[:] = mask[:, : places.shape[1]]
+    return np.repeat(wide, step, axis=0)[: shape[0]]
 
 
 def chest_wall_side(mask: Mask) -> Side:
@@ -163,7 +168,7 @@ def _otsu(spread: NDArray[np.float32]) -> float:
 def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
     """The body with its rim of thin tissue and its nipple, down to just above the background around it."""
     reach = RIM * max(body.shape)
-    rim = _grown(body, reach)
+    rim = grown(body, reach)
     # black padding beside a scanned film says nothing of the film base around the breast
     exposed = (small > BLACK).mean(axis=0) > PADDED
     background = small[dark & ~rim & exposed & _box_around(body, 3 * int(reach))]
@@ -188,10 +193,10 @@ def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
 def _with_nipple(body: Mask, above: Mask) -> Mask:
     """The body with what stands out of it a little: labels on bridges reach farther, strips end at the border."""
     size = NIPPLE * max(body.shape)
-    within, beyond = _grown(body, size), _grown(body, size + 3)
-    labels, count = ndimage.label(_opened(above & ~body & beyond | body) & ~body)
+    within, beyond = grown(body, size), grown(body, size + 3)
+    labels, count = ndimage.label(opened(above & ~body & beyond | body) & ~body)
     inside = np.zeros(count + 1, dtype=np.bool_)
-    inside[labels[_grown(body, 1.0)]] = True
+    inside[labels[grown(body, 1.0)]] = True
     inside[labels[~within]] = False
     inside[np.concatenate([[0], labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
     return _filled(_largest_piece(body | inside[labels]))
@@ -210,10 +215,10 @@ def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
         shaded = tissue
     above = math.ceil(radius)
     padded = np.pad(np.pad(shaded, ((above, above), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
-    core = ~_grown(~padded, radius)[above:-above, 1:-1]
+    core = ~grown(~padded, radius)[above:-above, 1:-1]
     if not core.any():
         return core
-    return _filled(_grown(_largest_piece(core), radius + 1.5) & tissue)
+    return _filled(grown(_largest_piece(core), radius + 1.5) & tissue)
 
 
 def _largest_piece(mask: Mask) -> Mask:
@@ -230,7 +235,7 @@ def _box_around(mask: Mask, margin: int) -> Mask:
     return box
 
 
-def _grown(mask: Mask, radius: float) -> Mask:
+def grown(mask: Mask, radius: float) -> Mask:
     """What lies within the radius of the mask: a disc is moved over it.
 
     All rows are one whole number, a bit a pixel, with room between them that takes what leaves a row at its ends: so
@@ -253,12 +258,12 @@ def _grown(mask: Mask, radius: float) -> Mask:
     return np.unpackbits(packed, count=roomy.size, bitorder="little").view(np.bool_).reshape(roomy.shape)[:, :columns]
 
 
-def _opened(mask: Mask) -> Mask:
+def opened(mask: Mask) -> Mask:
     """The mask without what is thinner than three pixels, along rows or columns; nothing stays at the border."""
     inner = np.zeros_like(mask)
     core = mask[1:-1, 1:-1]
     inner[1:-1, 1:-1] = core & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    return _grown(inner, 1.0)
+    return grown(inner, 1.0)
 
 
 def _filled(mask: Mask) -> Mask:

@@ -203,7 +203,7 @@ def judge_picture(pixels: NDArray[np.float32], breast: NDArray[np.bool_], chest_
         return [finding("NO_BREAST")]
     findings = []
     front, edge = ("right", breast[:, -1]) if chest_wall == "left" else ("left", breast[:, 0])
-    if edge.sum() > CUT * breast.any(axis=1).sum():
+    if edge.any() and edge.sum() > CUT * breast.any(axis=1).sum():
         findings.append(finding("BREAST_CUT", front))
     inside = pixels[::STRIDE, ::STRIDE][breast[::STRIDE, ::STRIDE]]
     for level, share in (("black", (inside <= 0.0).mean()), ("white", (inside >= 1.0).mean())):

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
@@ -79,9 +80,13 @@ def _install() -> None:
 
 def raw(header: Dataset, keyword: str) -> Any:
     """Whatever the element holds; None where it is absent or its bytes do not fit its type."""
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in header:
+        # most of what is asked for is not there, and pydicom takes its time to say so
+        return None
     with quiet():
         try:
-            return header.get(keyword)
+            return header[tag].value
         except MALFORMED:
             return None
 

@@ -1,7 +1,7 @@
 """Stored values to the picture that is shown: one table for the whole pipeline, one look-up for every pixel.
 
 Every step of `pixels` is run once over the table of all values that can be stored; the image is looked up in it in
-bands that stay in the processor's cache, and a second thread digests each band while the next is looked up.
+bands that stay in the processor's cache, and a second thread digests some bands while the next are looked up.
 """
 
 from __future__ import annotations
@@ -22,6 +22,25 @@ from medproto.records import GateFinding
 
 #: Pixels that are looked up at once: few enough that indices and values stay in the second-level cache.
 BAND_PX = 128 * 1024
+#: Bands that are digested at once.
+BANDS = 4
+#: A table whose greys span less than this is not taken for a line.
+FLAT = 1e-3
+
+
+class Line(NamedTuple):
+    """Values that rise, or fall, by the same amount from one bit pattern to the next, cut off at black and at white."""
+
+    zero: np.float32
+    width: np.float32
+    falls: bool
+
+    def shown(self, patterns: Pixels) -> None:
+        """Put values in the place of bit patterns."""
+        below, above = (self.zero, patterns) if self.falls else (patterns, self.zero)
+        np.subtract(below, above, out=patterns)
+        np.divide(patterns, self.width, out=patterns)
+        np.clip(patterns, np.float32(0), np.float32(1), out=patterns)
 
 
 class Picture(NamedTuple):
@@ -97,18 +116,46 @@ def look_up(table: Pixels, stored: Stored, beside: Executor) -> tuple[Pixels, Fu
     Args:
         table: float32, one value for every bit pattern.
         stored: bit patterns, shape (rows, columns).
-        beside: one thread, which digests each band while the next is looked up.
+        beside: one thread, which digests some bands while the next are looked up.
     """
     rows, columns = stored.shape
     pixels = np.empty((rows, columns), np.float32)
     digest = pixel_digest(rows, columns)
+    line = line_of(table)
     height = max(1, BAND_PX // columns)
     places = np.empty((height, columns), np.intp)
-    for top in range(0, rows, height):
-        band = slice(top, min(top + height, rows))
-        # numpy looks up with intp alone; it would convert the whole image and check every index against the table
-        indices = places[: band.stop - top]
-        np.copyto(indices, stored[band])
-        np.take(table, indices, out=pixels[band], mode="clip")
-        beside.submit(digest.update, pixels[band].astype("<f4", copy=False).data)
+    for top in range(0, rows, BANDS * height):
+        portion = slice(top, top + BANDS * height)
+        for start in range(top, min(portion.stop, rows), height):
+            values, patterns = pixels[start : start + height], stored[start : start + height]
+            if line:
+                np.copyto(values, patterns)
+                line.shown(values)
+            else:
+                # numpy looks up with intp alone; it would convert the whole image and check every index
+                indices = places[: len(patterns)]
+                np.copyto(indices, patterns)
+                np.take(table, indices, out=values, mode="clip")
+        beside.submit(digest.update, pixels[portion].astype("<f4", copy=False).data)
     return pixels, beside.submit(digest.hexdigest)
+
+
+def line_of(table: Pixels) -> Line | None:
+    """The line that the table follows to the last bit; None where there is none: computing is quicker than looking up.
+
+    Of windows over whole numbers it is the one through the first and the last shade of grey.
+    """
+    greys = np.flatnonzero((table > 0) & (table < 1))
+    if greys.size < 2:
+        return None
+    first, last = (int(greys[place]) for place in (0, -1))
+    low, high = float(table[first]), float(table[last])
+    if abs(high - low) < FLAT:
+        return None
+    # bounds of windows are whole or half
+    width = round(2 * (last - first) / (high - low)) / 2
+    zero = round(2 * (first - low * width)) / 2
+    line = Line(np.float32(zero), np.float32(abs(width)), width < 0)
+    values = np.arange(table.size, dtype=np.float32)
+    line.shown(values)
+    return line if values.tobytes() == table.tobytes() else None

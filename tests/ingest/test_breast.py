@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medproto.ingest.breast import breast_mask, chest_wall_side, mask_of_sample, sample_step
+from medproto.ingest.breast import breast_mask, chest_wall_side, grown, mask_of_sample, opened, sample_step
 
 Pixels = NDArray[np.float32]
 
@@ -169,3 +169,17 @@ def test_a_full_size_mammogram_takes_less_than_a_fifth_of_a_second_of_processor_
     mask = breast_mask(pixels)
     assert time.process_time() - started < 0.2
     assert mask.shape == (4700, 2900)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 90), (90, 3), (64, 41)])
+@pytest.mark.parametrize("radius", [0.0, 1.0, 2.5, 5.12, 17.0])
+def test_a_mask_grows_by_a_disc(shape: tuple[int, int], radius: float) -> None:
+    mask = np.random.default_rng(3).random(shape) < 0.02
+    mask[0, -1] = True
+    assert np.array_equal(grown(mask, radius), ndimage.distance_transform_edt(~mask) <= radius)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 9), (40, 30)])
+def test_a_mask_is_opened_by_a_cross(shape: tuple[int, int]) -> None:
+    mask = np.random.default_rng(5).random(shape) < 0.8
+    assert np.array_equal(opened(mask), ndimage.binary_opening(mask))

@@ -10,12 +10,15 @@ import pytest
 
 from medproto.errors import RefusedImage
 from medproto.ingest.mammogram import digest_pixels
+from medproto.ingest.pixels import linear, sigmoid
 from medproto.ingest.reading import read_mammogram
-from medproto.ingest.rendering import BAND_PX, look_up
+from medproto.ingest.rendering import BAND_PX, BANDS, line_of, look_up
 from tests.ingest.factory import Recipe, breast_values, write, write_dicom
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, BAND_PX + 5), (700, 431), (BAND_PX + 3, 1)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, BAND_PX + 5), (700, 431), (BAND_PX + 3, 1), (BANDS * BAND_PX // 256 + 1, 256)]
+)
 def test_bands_of_any_size_give_the_picture_and_its_digest(shape: tuple[int, int]) -> None:
     chance = np.random.default_rng(4)
     table = chance.random(1 << 16, dtype=np.float32)
@@ -24,6 +27,36 @@ def test_bands_of_any_size_give_the_picture_and_its_digest(shape: tuple[int, int
         pixels, digest = look_up(table, stored, beside)
         assert np.array_equal(pixels, table[stored])
         assert digest.result() == digest_pixels(table[stored])
+
+
+WINDOWS = ((2047, 4095), (2048, 4096), (550, 1024), (1200.5, 333), (40_000, 65_535))
+
+
+@pytest.mark.parametrize("centre, width", WINDOWS)
+@pytest.mark.parametrize("falls", [False, True])
+def test_a_window_that_is_computed_shows_what_its_table_says_to_the_last_bit(
+    centre: float, width: float, falls: bool
+) -> None:
+    shown = linear(np.arange(1 << 16, dtype=np.float64), centre, width)
+    table = (1 - shown if falls else shown).astype(np.float32)
+    assert line_of(table) is not None
+    stored = np.arange(1 << 16, dtype=np.uint16).reshape(256, 256)
+    with ThreadPoolExecutor(1) as beside:
+        pixels, digest = look_up(table, stored, beside)
+    assert pixels.tobytes() == table.tobytes()
+    assert digest.result() == digest_pixels(table.reshape(256, 256))
+
+
+def test_a_table_that_leaves_its_line_by_one_bit_is_looked_up() -> None:
+    table = linear(np.arange(4096, dtype=np.float64), 2000, 3000).astype(np.float32)
+    assert line_of(table) is not None
+    table[1234] = np.nextafter(table[1234], np.float32(1))
+    assert line_of(table) is None
+
+
+@pytest.mark.parametrize("centre", [2000.0, 2e5])
+def test_a_sigmoid_is_looked_up(centre: float) -> None:
+    assert line_of(sigmoid(np.arange(4096, dtype=np.float64), centre, 8000.0).astype(np.float32)) is None
 
 
 def test_many_readers_at_once_read_what_one_reads(tmp_path: Path) -> None:
