@@ -66,8 +66,7 @@ def anchor_cost(distances: Tensor, labels: Tensor, prototype_class: Tensor) -> T
     """Distance of each prototype to the nearest image of its class in the batch, mean over prototypes that have one.
 
     The counterpart of the cluster cost (Li et al. 2018, R1): without it a prototype that is nearest to no image drifts
-    away
-    from all patches, and projection then moves it far.
+    away from all patches, and projection then moves it far.
     """
     foreign = prototype_class.unsqueeze(0) != labels.unsqueeze(1)
     nearest = distances.masked_fill(foreign, torch.inf).amin(dim=0)
@@ -96,10 +95,8 @@ def cell_cost(similarity: Tensor, prototype_class: Tensor, labels: Tensor, cells
     """Cross-entropy of single cells on the best similarity of each class: the fine annotation, told cell by cell.
 
     Cells of a lesion carry their image's class. The other breast cells carry class 0 where the image is of class 0 or
-    its
-    lesion is annotated; of these the hardest eight of each image count. Images of another class without an annotated
-    lesion
-    do not say where it is, so their cells are left out.
+    its lesion is annotated; of these the hardest eight of each image count. Images of another class without an
+    annotated lesion do not say where it is, so their cells are left out.
 
     Args:
         similarity: maps, shape (V, P, H, W).

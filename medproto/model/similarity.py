@@ -6,12 +6,14 @@ expansion of the squared distance loses about 1e-5 near zero, where the logarith
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+#: How near a cell is to a prototype: the paper's logarithm, or the cosine, for which both are unit vectors.
+Similarity = Literal["log", "cosine"]
 #: The paper's epsilon: a prototype that meets its own patch scores log(1 / EPSILON) = 9.2103.
 EPSILON = 1e-4
 #: Of |z|^2 + |p|^2, what the float64 expansion of a squared distance may be off by.
@@ -23,6 +25,11 @@ BLOCK = 2**17
 def log_similarity(distance: Tensor) -> Tensor:
     """log((d + 1) / (d + 1e-4)), falling in the squared distance d; in (0, 9.2104]."""
     return torch.log((distance + 1) / (distance + EPSILON))
+
+
+def cosine_similarity(distance: Tensor) -> Tensor:
+    """1 - d / 2: of unit vectors at the squared distance d, the cosine; in [-1, 1]."""
+    return 1 - distance / 2
 
 
 def distance_maps(features: Tensor, prototypes: Tensor) -> Tensor:

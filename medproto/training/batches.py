@@ -84,19 +84,20 @@ def frozen_batches(
             parts = [backbone_features(model.backbone, some, fabric.device) for some in images.split(BATCH)]
         else:
             parts = [first_layers(model.backbone, some, applied, fabric.device) for some in images.split(BATCH)]
-        return processes.gathered(torch.cat(parts), len(data))
+        return torch.cat(parts)
 
-    if whole and processes.count() == 1:
-        parts = [part for _, part in features.batches(model.backbone, data.images)]
+    plain = processes.own(data.images)
+    if whole:
+        shares = [torch.cat([part for _, part in features.batches(model.backbone, plain)])]
     else:
         features.forget()  # they will not be those of this backbone for long
-        parts = [encoded(processes.own(data.images))]
+        shares = [encoded(plain)]
     cells = [cells_of(data.breast, data.lesion, field)]
     for variant in range(1, stage.variants):
         images, variant_cells = _augmented_share(data, (seed, variant), field, fabric)
-        parts.append(encoded(images))
+        shares.append(encoded(images))
         cells.append(variant_cells)
-    cached = torch.cat(parts)
+    cached = torch.cat([processes.gathered(share, len(data)) for share in shares])
     allowed, lesions = (
         torch.cat([getattr(each, name).to(fabric.device) for each in cells]) for name in ("allowed", "lesion")
     )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from medproto.model import losses
 from medproto.model.protopnet import ProtoPNet
-from medproto.model.similarity import log_similarity, nearest_cells, training_maps
+from medproto.model.similarity import nearest_cells, training_maps
 from medproto.training.batches import Batch
 from medproto.training.settings import Costs
 
@@ -19,13 +19,14 @@ def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tens
 
 def terms_of(model: ProtoPNet, latent: Tensor, batch: Batch, costs: Costs, class_weights: Tensor) -> dict[str, Tensor]:
     """As `cost_terms`, from the latent maps (V, D, H, W) of the batch."""
-    prototypes, classes = model.prototypes, model.prototype_class
+    # Unit vectors already where the similarity is the cosine; so their gradient is a turn alone.
+    prototypes, classes = model.comparable(model.prototypes), model.prototype_class
     anywhere, _ = nearest_cells(latent, prototypes, batch.allowed)
     has_lesion = batch.lesion.flatten(1).any(dim=1)
     own_cells = torch.where(has_lesion.view(-1, 1, 1), batch.lesion, batch.allowed)
     inside, _ = nearest_cells(latent, prototypes, own_cells)
     own = (classes.unsqueeze(0) == batch.labels.unsqueeze(1)) & has_lesion.unsqueeze(1)
-    logits = log_similarity(anywhere) @ model.last_layer.T
+    logits = model.similarity_of(anywhere) @ model.last_layer.T
     terms = {
         "cross_entropy": losses.cross_entropy(logits, batch.labels, class_weights),
         "cluster": losses.cluster_cost(inside, batch.labels, classes),
@@ -36,7 +37,7 @@ def terms_of(model: ProtoPNet, latent: Tensor, batch: Batch, costs: Costs, class
         "diversity": losses.diversity_cost(prototypes, classes),
         "outside": losses.outside_cost(inside, anywhere, own.to(inside.dtype)),
         "cells": losses.cell_cost(
-            log_similarity(training_maps(latent, prototypes)), classes, batch.labels, (batch.allowed, batch.lesion)
+            model.similarity_of(training_maps(latent, prototypes)), classes, batch.labels, (batch.allowed, batch.lesion)
         ),
     }
     terms["total"] = (

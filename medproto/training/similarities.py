@@ -67,8 +67,9 @@ def similarities(
         pooled.append(pool(features.cpu(), allowed[places]))
         if progress:
             progress(places.stop, len(allowed))
+    whole = torch.cat(best)
     # An image in which nothing but the source patch could win says nothing about its prototype.
-    found = (torch.cat(best).clamp(min=0), torch.cat(cells), torch.cat(pooled))
+    found = (whole.masked_fill(whole.isneginf(), 0.0), torch.cat(cells), torch.cat(pooled))
     return Similarities(*(processes.gathered(part, len(data)) for part in found))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from medproto.model.protopnet import ProtoPNet
 from medproto.training import processes
 from medproto.training.batches import cells_of
-from medproto.training.features import Place, encode_all
+from medproto.training.features import Place, feature_batches
 from medproto.training.inputs import InputSet
 
 #: Cells drawn per class, among which the spread-out ones are chosen.
@@ -31,13 +31,15 @@ def start_prototypes(model: ProtoPNet, data: InputSet, seed: int, device: Place)
     # Which cells of each image: drawn by every process for all images, so that all draw the same.
     picked = [torch.randperm(int(mask.sum()), generator=generator)[:EACH] for mask in candidates]
     share = range(len(data))[processes.own_share(len(data))]
-    own, place = (data, device) if len(share) == len(data) else (data.select(share), model.prototypes.device)
-    drawn = torch.zeros(len(own), EACH, model.prototypes.shape[1])
-    for places, latent in encode_all(model, own, place):
-        for row, image in zip(range(places.start, places.stop), share[places], strict=True):
-            vectors = latent[row - places.start].cpu().flatten(1).T[candidates[image].flatten()]
-            drawn[row, : len(picked[image])] = vectors[picked[image]]
-    drawn = processes.gathered(drawn, len(data))
+    own = torch.zeros(len(share), EACH, model.prototypes.shape[1])
+    model.eval()
+    for places, features in feature_batches(model.backbone, processes.own(data.images), device):
+        with torch.no_grad():
+            latent = model.latent(features).cpu()
+        for row, cells_of_one, image in zip(own[places], latent, share[places], strict=True):
+            vectors = cells_of_one.flatten(1).T[candidates[image].flatten()]
+            row[: len(picked[image])] = vectors[picked[image]]
+    drawn = processes.gathered(own, len(data))
     rows = []
     for label in range(model.last_layer.shape[0]):
         of_class = [drawn[i, : len(few)] for i, few in enumerate(picked) if int(data.labels[i]) == label]

@@ -43,6 +43,8 @@ def take(step: Step, model: ProtoPNet, parts: list[Batch], when: tuple[int, floa
         moving = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         torch.nn.utils.clip_grad_norm_(moving, stage.clip_norm)
     optimizer.step()
+    if "prototypes" in stage.learning_rates:
+        model.settle_prototypes()
     return terms
 
 
