@@ -34,7 +34,8 @@ def fold_batch_norms(backbone: Backbone) -> Backbone:
         for name, child in parent.named_children():
             if child in replaced:
                 setattr(parent, name, replaced[child])
-    return folded.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    folded.requires_grad_(False).to(memory_format=torch.channels_last)
+    return folded
 
 
 def _convolutions_before(backbone: Backbone) -> dict[nn.BatchNorm2d, nn.Conv2d | None]:

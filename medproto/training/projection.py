@@ -144,11 +144,9 @@ def _search(model: ProtoPNet, data: InputSet, candidates: Tensor, device: Place,
         parts.append(nearest_patches(latent, vectors, masks[places], labels[places], owners))
         if progress:
             progress(places.stop, len(labels))
-    gathered = (
-        processes.gathered(torch.cat(own), len(data))
-        for own in zip(*((part.distances, part.cells, part.vectors) for part in parts), strict=True)
-    )
-    return Nearest(*gathered, slot=parts[0].slot)
+    found = zip(*((part.distances, part.cells, part.vectors) for part in parts), strict=True)
+    distances, winners, patches = (processes.gathered(torch.cat(each), len(data)) for each in found)
+    return Nearest(distances, winners, patches, parts[0].slot)
 
 
 def assign(
