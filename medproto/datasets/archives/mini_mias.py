@@ -32,6 +32,8 @@ SOURCE = "mini-MIAS"
 LICENCE = "research only, mini-MIAS licence; cite J Suckling et al 1994"
 SIZE_PX = 1024
 SPACING_MM = 0.2
+#: A film has 1 MiB, the table 8 KiB: nothing larger is taken into memory.
+MAX_BYTES = 10_000_000
 REMARKS = ("Sides are unknown: the archive's own statements on them contradict one another.",)
 _LABELS = {"B": "benign", "M": "malignant"}
 _FILM = re.compile(r"mdb(\d{3})\.pgm")
@@ -221,18 +223,28 @@ def _open(source: Path) -> set[str]:
 
 def _read_entry(source: Path, name: str) -> bytes:
     if source.is_dir():
-        return (source / name).read_bytes()
+        return _content(source / name)
     return next(content for found, content in _members(source, re.compile(re.escape(name))) if found == name)
 
 
 def _films(source: Path) -> Iterator[tuple[int, bytes]]:
     if source.is_dir():
         files = ((path.name, path) for path in sorted(source.iterdir()))
-        yield from ((int(match[1]), path.read_bytes()) for name, path in files if (match := _FILM.fullmatch(name)))
+        yield from ((int(match[1]), _content(path)) for name, path in files if (match := _FILM.fullmatch(name)))
         return
     for name, content in _members(source, _FILM):
         if match := _FILM.fullmatch(name):
             yield int(match[1]), content
+
+
+def _content(path: Path) -> bytes:
+    _check_size(path.name, path.stat().st_size)
+    return path.read_bytes()
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_BYTES:
+        raise InputError(f"mini-MIAS: {name}: got {size} bytes, expected at most {MAX_BYTES}")
 
 
 def _members(source: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
@@ -244,6 +256,8 @@ def _members(source: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, bytes
                 if place.is_absolute() or ".." in place.parts or member.issym() or member.islnk():
                     raise InputError(f"mini-MIAS: '{source.name}' names a file outside of itself, expected plain films")
                 handle = archive.extractfile(member) if member.isfile() and wanted.fullmatch(place.name) else None
+                if handle is not None:
+                    _check_size(place.name, member.size)
                 if member.isfile():
                     yield place.name, b"" if handle is None else handle.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as err:

@@ -1,18 +1,19 @@
 """Tables of published archives, CSV or XLSX, as rows that name themselves when a cell is wrong.
 
 Rows are counted as a spreadsheet shows them, the header is row 1. Cells lose surrounding white space: CBIS-DDSM's paths
-end in a newline inside quotes.
+end in a newline inside quotes. What a table may take up is bounded before and while it is read; a CSV of another kind
+is not read beyond its header.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
@@ -22,7 +23,38 @@ from medproto.errors import InputError
 SUFFIXES = (".csv", ".xlsx")
 #: Characters of a wrong cell that a message repeats.
 QUOTED = 24
+#: What reading a workbook raises that is none, or damaged.
+FOREIGN = (
+    InvalidFileException,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    KeyError,
+    ValueError,
+    SyntaxError,
+)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TableBounds:
+    """How large a table may be.
+
+    Args:
+        file_bytes: the file; the largest published table has 5 million.
+        inflated_bytes: what a workbook unpacks to.
+        line_chars: characters of one line of a CSV.
+        cells: cells of a table, empty ones too: a workbook of some hundred bytes can name millions.
+    """
+
+    file_bytes: int = 200_000_000
+    inflated_bytes: int = 500_000_000
+    line_chars: int = 1_000_000
+    cells: int = 30_000_000
+
+
+BOUNDS = TableBounds()
 
 
 @dataclass(frozen=True)
@@ -108,13 +140,14 @@ def find_tables(root: Path, files: Iterable[str], columns: Sequence[str]) -> lis
     return found
 
 
-def read_table(path: Path, columns: Sequence[str]) -> tuple[TableRow, ...]:
+def read_table(path: Path, columns: Sequence[str], bounds: TableBounds = BOUNDS) -> tuple[TableRow, ...]:
     """Rows of a table; empty where it has not all of these columns.
 
     Raises:
-        InputError: it has the columns and a row of it cannot be read.
+        InputError: it has the columns and a row of it cannot be read, or it is larger than the bounds.
     """
-    lines = _sheet(path, columns) if path.suffix.lower() == ".xlsx" else _csv(path, columns)
+    found = _sheet(path, columns, bounds) if path.suffix.lower() == ".xlsx" else _csv(path, columns, bounds)
+    lines = list(_bounded(found, path, bounds))
     if not lines:
         return ()
     header, *body = lines
@@ -128,39 +161,72 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[TableRow, ...]:
     return tuple(rows)
 
 
-def _csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
-    """Header and rows of a CSV with commas or semicolons; empty where the header lacks a column."""
+def _csv(path: Path, columns: Sequence[str], bounds: TableBounds) -> Iterator[list[str]]:
+    """Header and rows of a CSV with commas or semicolons; nothing where the header lacks a column."""
     try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
+            first = handle.readline(bounds.line_chars)
+            handle.seek(0)
+            separator = ";" if first.count(";") > first.count(",") else ","
+            reader = csv.reader(_lines(handle, path, bounds), delimiter=separator)
+            header = [cell.strip() for cell in next(reader, [])]
+            if not set(columns) <= set(header):
+                return
+            _check_size(path, path.stat().st_size, bounds.file_bytes)
+            yield header
+            for cells in reader:
+                yield [cell.strip() for cell in cells]
     except OSError as err:
         raise InputError(f"{path.name}: cannot be read ({err.strerror}), expected a table") from err
-    first = text.partition("\n")[0]
-    separator = ";" if first.count(";") > first.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        if not set(columns) <= set(header):
-            return []
-        return [header, *([cell.strip() for cell in cells] for cells in reader)]
     except csv.Error as err:
         raise InputError(f"{path.name}: not a CSV file at line {reader.line_num} ({err}), expected a table") from err
 
 
-def _sheet(path: Path, columns: Sequence[str]) -> list[list[str]]:
-    """Header and rows of a workbook's first sheet that has the columns; empty where none has."""
+def _lines(handle: TextIO, path: Path, bounds: TableBounds) -> Iterator[str]:
+    """Lines of a text, none of them read beyond its bound."""
+    while line := handle.readline(bounds.line_chars + 1):
+        if len(line) > bounds.line_chars:
+            raise InputError(f"{path.name}: got a line of more than {bounds.line_chars} characters, expected a table")
+        yield line
+
+
+def _sheet(path: Path, columns: Sequence[str], bounds: TableBounds) -> Iterator[list[str]]:
+    """Header and rows of a workbook's first sheet that has the columns; nothing where none has."""
     try:
+        _check_size(path, path.stat().st_size, bounds.file_bytes)
+        with zipfile.ZipFile(path) as packed:
+            # zipfile hands out no more bytes of a member than it declares
+            _check_size(path, sum(member.file_size for member in packed.infolist()), bounds.inflated_bytes)
         # a comment or a style that openpyxl does not know is no concern of the cells
         book = load_workbook(path, read_only=True, data_only=True)
         try:
             for sheet in book.worksheets:
-                lines = [[_cell(value) for value in line] for line in sheet.iter_rows(values_only=True)]
-                if lines and set(columns) <= set(lines[0]):
-                    return lines
+                lines = ([_cell(value) for value in line] for line in sheet.iter_rows(values_only=True))
+                header = next(lines, [])
+                if set(columns) <= set(header):
+                    yield header
+                    yield from lines
+                    return
         finally:
             book.close()
-    except (InvalidFileException, zipfile.BadZipFile, OSError, KeyError, ValueError, SyntaxError) as err:
+    except FOREIGN as err:
         raise InputError(f"{path.name}: not a workbook that can be read, expected XLSX") from err
-    return []
+
+
+def _bounded(lines: Iterable[list[str]], path: Path, bounds: TableBounds) -> Iterator[list[str]]:
+    """The lines, as long as their cells are not too many."""
+    cells = 0
+    for line in lines:
+        cells += max(1, len(line))
+        if cells > bounds.cells:
+            raise InputError(f"{path.name}: got more than {bounds.cells} cells, expected a table of fewer")
+        # rows that are only formatted take up no room
+        yield line if any(line) else []
+
+
+def _check_size(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise InputError(f"{path.name}: got a table of {size} bytes, expected at most {most}")
 
 
 def _cell(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -101,6 +102,21 @@ def test_a_cut_archive_and_no_archive_are_refused(tmp_path: Path) -> None:
     for path in (archive, other, tmp_path / "absent.tar.gz"):
         with pytest.raises(InputError, match=f"cannot read '{re.escape(path.name)}'"):
             import_mini_mias(path, tmp_path / "out")
+
+
+def test_a_film_of_a_hostile_size_is_refused_unread(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "all-mias.tar.gz", "w:gz") as archive:
+        for name, content in (("Info.txt", INFO.encode()), ("mdb001.pgm", bytes(10_000_001))):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(InputError, match=r"mdb001\.pgm: got 10000001 bytes, expected at most 10000000"):
+        import_mini_mias(tmp_path / "all-mias.tar.gz", tmp_path / "out")
+    folder = tmp_path / "films"
+    with tarfile.open(tmp_path / "all-mias.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    with pytest.raises(InputError, match=r"mdb001\.pgm: got 10000001 bytes, expected at most 10000000"):
+        import_mini_mias(folder, tmp_path / "out")
 
 
 def test_the_published_table_is_read_as_its_readme_says() -> None:
