@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Cohort:
         child = os.fork()
         if not child:
             try:
-                _die_at(where, times)
+                at(where, times, lambda: os.kill(os.getpid(), signal.SIGKILL))
                 self.run(folder)
             finally:
                 os._exit(0)
@@ -85,7 +85,8 @@ def told(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in {"seconds", "time"}} for row in read_rows(folder)]
 
 
-def _die_at(where: str, times: int) -> None:
+def at(where: str, times: int, act: Callable[[], None]) -> None:
+    """From now on, act as the function `module:name` is called for that time; for a process that ends soon."""
     module, _, dotted = where.partition(":")
     owner, *within, name = [importlib.import_module(module), *dotted.split(".")]
     for part in within:
@@ -96,7 +97,7 @@ def _die_at(where: str, times: int) -> None:
         nonlocal left
         left -= 1
         if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
+            act()
         return function(*args)
 
     setattr(owner, name, counted)
