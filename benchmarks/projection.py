@@ -1,25 +1,29 @@
-"""Projection against the plain loop over batches and prototypes, and against a bare forward pass."""
+"""Projection against the plain loop over batches and prototypes, and against a bare forward pass.
+
+The plain way finds every winner's box in its resized map, and draws whenever a winner changes. Ours knows the place of
+each cell, and cuts the patches at the end, from the original files.
+"""
 
 from __future__ import annotations
 
 import copy
+import tempfile
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from benchmarks.networks import CHANNELS, PLAIN_BATCH, SETTINGS, SIDE_PX, bare_pass, both_networks, phantoms
 from benchmarks.pairs import compare
-from benchmarks.published.network import PlainProtoPNet
+from benchmarks.published.drawing import activated_box, draw
+from benchmarks.published.network import PlainProtoPNet, heatmap, similarity
 from benchmarks.published.network import project as plain_project
-from medproto.datasets.manifest import ManifestRow
-from medproto.model.backbones import build_backbone
 from medproto.model.protopnet import ProtoPNet
-from medproto.records import Box
-from medproto.training.features import feature_batches
-from medproto.training.inputs import InputSet, SourceImage
-from medproto.training.projection import nearest_patches, project
-from medproto.transforms import Geometry
+from medproto.training.projection import Projection, nearest_patches, project
+from medproto.training.sources import cut_prototypes
 
-CHANNELS, BATCH, SIDE_PX = 128, 64, 224
 CPU = torch.device("cpu")
 
 
@@ -32,10 +36,10 @@ def search(images: int, classes: int, per_class: int, goal: float | None) -> Non
     everywhere = torch.ones(images, 7, 7, dtype=torch.bool)
     network = PlainProtoPNet(nn.Identity(), (CHANNELS, CHANNELS), (len(vectors), classes))
     network.add_on = nn.Sequential()
-    batches = list(zip(latent.split(BATCH), labels.split(BATCH), strict=True))
+    batches = list(zip(latent.split(PLAIN_BATCH), labels.split(PLAIN_BATCH), strict=True))
 
     def ours() -> None:
-        parts = zip(latent.split(BATCH), everywhere.split(BATCH), labels.split(BATCH), strict=True)
+        parts = zip(latent.split(PLAIN_BATCH), everywhere.split(PLAIN_BATCH), labels.split(PLAIN_BATCH), strict=True)
         kept = [nearest_patches(part, vectors, mask, own, owners) for part, mask, own in parts]
         torch.cat([part.distances for part in kept])
 
@@ -46,35 +50,42 @@ def search(images: int, classes: int, per_class: int, goal: float | None) -> Non
     compare(f"projection search, N {images}, {classes} classes of {per_class}", ours, plain, goal)
 
 
-def whole(backbone: str, images: int, per_class: int) -> None:
-    """All of the projection, without pictures, with the same backbone on both sides."""
-    data = _images(images)
-    owners = torch.arange(2).repeat_interleave(per_class)
-    model = ProtoPNet(build_backbone(backbone, 32, "none"), CHANNELS, owners, 2).eval()
-    network = PlainProtoPNet(copy.deepcopy(model.backbone), (model.backbone.channels, CHANNELS), (len(owners), 2))
-    network.eval()
-    batches = list(zip(data.images.split(BATCH), data.labels.split(BATCH), strict=True))
+def whole(folder: Path) -> None:
+    """All of the projection of 64 phantoms: with pictures, without them, and against the network's own pass."""
+    cohort = phantoms(folder, 16)
+    data, batches = cohort.data, cohort.batches()
+    start, network = both_networks()
 
-    def bare() -> None:
-        for _, features in feature_batches(model.backbone, data.images, CPU):
-            with torch.no_grad():
-                model.latent(features)
+    def ours() -> tuple[ProtoPNet, Projection]:
+        model = copy.deepcopy(start)
+        return model, project(model, data, CPU)
 
-    name = f"{backbone}, {images} of {SIDE_PX} x {SIDE_PX}, P {len(owners)}"
-    compare(f"projection, {name}", lambda: project(model, data, CPU), lambda: plain_project(network, batches), 0.5)
-    compare("  against a bare forward pass", lambda: project(model, data, CPU), bare, 1.1)
+    def ours_drawn() -> None:
+        model, projection = ours()
+        _, drawn = cut_prototypes(model, projection, data, cohort.manifest, SETTINGS)
+        for name, content in drawn.items():
+            (folder / f"{name}.png").write_bytes(content)
+
+    def plain() -> None:
+        plain_project(copy.deepcopy(network), batches, find_box)
+
+    def plain_drawn() -> None:
+        plain_project(copy.deepcopy(network), batches, draw_winner)
+
+    def find_box(_: int, picture: Tensor, distances: NDArray[np.float32]) -> None:
+        activated_box(heatmap(_activation(distances), *picture.shape[1:]))
+
+    def draw_winner(prototype: int, picture: Tensor, distances: NDArray[np.float32]) -> None:
+        draw(folder, f"prototype-{prototype}", picture.permute(1, 2, 0).numpy(), _activation(distances))
+
+    name = f"resnet18, {len(data)} of {SIDE_PX} x {SIDE_PX}, P {len(start.prototypes)}"
+    compare(f"projection, {name}", ours, plain, 0.5)
+    compare("  with pictures", ours_drawn, plain_drawn, 0.25)
+    compare("  without pictures, against a bare forward pass", ours, lambda: bare_pass(start, data.images), 1.1)
 
 
-def _images(count: int) -> InputSet:
-    values = torch.rand(count, 1, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(0))
-    planes = torch.ones(count, SIDE_PX, SIDE_PX, dtype=torch.uint8)
-    box = Box(top=0, left=0, bottom=SIDE_PX, right=SIDE_PX)
-    sources = []
-    for i in range(count):
-        row = ManifestRow(path=f"{i}.dcm", patient=f"p{i}", exam=f"e{i}", image=f"i{i}", label=str(i % 2))
-        sources.append(SourceImage(row, f"{i:064x}", Geometry(), True, box))
-    each = torch.arange(count)
-    return InputSet(values, planes, torch.zeros_like(planes), each % 2, each, tuple(sources), ())
+def _activation(distances: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(similarity(torch.from_numpy(distances).double()))
 
 
 def main() -> None:
@@ -82,7 +93,8 @@ def main() -> None:
     torch.set_num_threads(2)
     search(600, 200, 10, 0.03)
     search(600, 2, 10, None)
-    whole("resnet18", 64, 10)
+    with tempfile.TemporaryDirectory() as folder:
+        whole(Path(folder))
 
 
 if __name__ == "__main__":

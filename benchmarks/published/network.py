@@ -5,7 +5,7 @@ Shapes: V images, P prototypes, C classes, D channels, H W latent cells. Prototy
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ EPSILON = 1e-4
 ANALYSED_CLASSES = 50
 #: Images and their labels, as a loader gives them.
 Batches = Iterable[tuple[Tensor, Tensor]]
+#: Called for a prototype with the picture (C, Y, X) that is nearest so far and the distances of its cells (H, W).
+Improved = Callable[[int, Tensor, NDArray[np.float32]], None]
 
 
 class PlainProtoPNet(nn.Module):
@@ -72,8 +74,11 @@ def similarity(distances: Tensor) -> Tensor:
     return torch.log((distances + 1) / (distances + EPSILON))
 
 
-def project(network: PlainProtoPNet, batches: Batches) -> NDArray[np.int64]:
+def project(network: PlainProtoPNet, batches: Batches, improved: Improved | None = None) -> NDArray[np.int64]:
     """Move every prototype onto the nearest cell of its class: a loop over batches and prototypes.
+
+    Args:
+        improved: draws a picture whenever a nearer one than before is found, as published.
 
     Returns:
         Per prototype the image's place in the loader, row and column, shape (P, 3); -1 where its class is absent.
@@ -96,6 +101,8 @@ def project(network: PlainProtoPNet, batches: Batches) -> NDArray[np.int64]:
                 nearest[prototype] = candidates[image, row, column]
                 found[prototype, :, 0, 0] = latent[own[image], :, row, column].numpy()
                 places[prototype] = start + own[image], row, column
+                if improved:
+                    improved(prototype, images[own[image]], candidates[image])
         start += len(images)
     network.prototype_vectors.data.copy_(torch.from_numpy(found))
     return places

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+from torch import Tensor
 
 from medproto import pictures
 from medproto.bundle import PrototypeEntry
@@ -11,12 +14,14 @@ from medproto.errors import TrainingError
 from medproto.explain import cell_box
 from medproto.ingest.reading import read_mammogram
 from medproto.model.protopnet import ProtoPNet
+from medproto.model.receptive_field import ReceptiveField
 from medproto.model.similarity import distance_maps
-from medproto.records import PrototypeSource
-from medproto.training.inputs import InputSet
-from medproto.training.projection import Projection
+from medproto.records import Box, PrototypeSource
+from medproto.training.features import feature_batches
+from medproto.training.inputs import InputSet, SourceImage
+from medproto.training.projection import Projected, Projection
 from medproto.training.settings import TrainSettings
-from medproto.transforms import ModelInput, model_input
+from medproto.transforms import model_input
 
 
 def cut_prototypes(
@@ -29,20 +34,15 @@ def cut_prototypes(
     """
     field = model.backbone.receptive_field(*data.images.shape[2:])
     names = list(settings.classes)
-    entries, kept, count = [], dict[str, bytes](), dict[str, int]()
-    for prototype, place in enumerate(projection.sources):
-        source = data.sources[place.image]
-        mammogram = read_mammogram(manifest.file(source.row), settings.ingest)
-        if mammogram.pixels_sha256 != source.pixels_sha256:
-            raise TrainingError("prototypes: the file of a source image changed during training, expected it unaltered")
-        view = model_input(mammogram, settings.inputs, source.row.region)
-        box = cell_box(view.geometry, field, (place.row, place.column))
-        content = pictures.png(pictures.patch(mammogram.pixels, box))
-        digest = pictures.digest(content)
-        if digest in kept:
-            raise TrainingError("prototypes: got two with the same patch, expected one patch each")
-        kept[digest] = content
-        name = names[int(model.prototype_class[prototype])]
+    patches = [_patch(data.sources[place.image], place, (manifest, settings), field) for place in projection.sources]
+    kept = {patch.digest: patch.content for patch in patches}
+    if len(kept) < len(patches):
+        raise TrainingError("prototypes: got two with the same patch, expected one patch each")
+    distances = _distances(model, torch.stack([patch.image for patch in patches]), projection.sources)
+    entries, count = [], dict[str, int]()
+    owners = model.prototype_class.tolist()
+    for owner, place, patch, distance in zip(owners, projection.sources, patches, distances, strict=True):
+        source, name = data.sources[place.image], names[owner]
         count[name] = count.get(name, 0) + 1
         entries.append(
             PrototypeEntry(
@@ -53,18 +53,49 @@ def cut_prototypes(
                     pixels_sha256=source.pixels_sha256,
                     laterality=source.row.side,
                     view=source.row.view,
-                    box=box,
-                    patch=digest,
-                    distance=_distance(model, view, prototype, (place.row, place.column)),
+                    box=patch.box,
+                    patch=patch.digest,
+                    distance=distance,
                 ),
             )
         )
     return tuple(entries), kept
 
 
-def _distance(model: ProtoPNet, view: ModelInput, prototype: int, cell: tuple[int, int]) -> float:
-    """Squared L2 between a prototype and its patch, measured on the image read anew: zero but for rounding."""
-    image = view.image.unsqueeze(0).to(model.prototypes.device)
-    with torch.no_grad():
-        latent = model.encode(image.contiguous(memory_format=torch.channels_last))
-        return float(distance_maps(latent, model.prototypes[prototype : prototype + 1])[0, 0, cell[0], cell[1]])
+@dataclass(frozen=True)
+class _Patch:
+    """One prototype's picture with its digest, its box in the original, and the network's input (1, Y, X) anew."""
+
+    content: bytes
+    digest: str
+    box: Box
+    image: Tensor
+
+
+def _patch(
+    source: SourceImage, place: Projected, origin: tuple[Manifest, TrainSettings], field: ReceptiveField
+) -> _Patch:
+    manifest, settings = origin
+    mammogram = read_mammogram(manifest.file(source.row), settings.ingest)
+    if mammogram.pixels_sha256 != source.pixels_sha256:
+        raise TrainingError("prototypes: the file of a source image changed during training, expected it unaltered")
+    view = model_input(mammogram, settings.inputs, source.row.region)
+    box = cell_box(view.geometry, field, (place.row, place.column))
+    content = pictures.png(pictures.patch(mammogram.pixels, box))
+    return _Patch(content, pictures.digest(content), box, view.image)
+
+
+def _distances(model: ProtoPNet, images: Tensor, places: tuple[Projected, ...]) -> list[float]:
+    """Squared L2 between each prototype and its patch, measured on the images read anew: zero but for rounding.
+
+    Args:
+        images: each prototype's source, shape (P, 1, Y, X).
+    """
+    model.eval()
+    found: list[float] = []
+    for batch, features in feature_batches(model.backbone, images, model.prototypes.device):
+        with torch.no_grad():
+            maps = distance_maps(model.latent(features), model.prototypes)
+        for row, prototype in enumerate(range(batch.start, batch.stop)):
+            found.append(float(maps[row, prototype, places[prototype].row, places[prototype].column]))
+    return found
