@@ -121,8 +121,9 @@ def chest_wall_side(mask: Mask) -> Side:
 
 def _averaged(sample: NDArray[np.float32], block: int) -> NDArray[np.float32]:
     """Means of blocks of the sample, its last row and column repeated where the last block is not full."""
+    sample = np.ascontiguousarray(sample)
     if block == 1:
-        return np.ascontiguousarray(sample)
+        return sample
     rows, columns = sample.shape
     padded = np.pad(sample, ((0, -rows % block), (0, -columns % block)), mode="edge")
     tall = padded.reshape(-1, block, padded.shape[1])
