@@ -16,9 +16,10 @@ from torch import distributed as world
 from medproto.training import processes
 from medproto.training.descent import descend
 from medproto.training.launch import start_fabric
+from medproto.training.run import fit
 from medproto.training.settings import Costs, Stage
 from medproto.training.start import start_prototypes
-from tests.factories import input_set, tiny_model
+from tests.factories import SETTINGS, input_set, silent, tiny_model, write_weights
 
 #: 11 images: batches of five leave one image, fewer than there are processes; shares of five are uneven.
 LABELS = [0, 1] * 5 + [1]
@@ -51,6 +52,20 @@ def trained(stage: Stage, fabric: Fabric) -> dict[str, Tensor]:
     return state | model.state_dict() | {"total": torch.tensor([epoch["total"] for epoch in history])}
 
 
+def fitted(folder: Path) -> dict[str, Tensor]:
+    """The network after stages 1 to 3, and the images and cells that its prototypes were taken from."""
+    weights = write_weights(folder / f"weights-{processes.rank()}.pt")
+    model = SETTINGS.model.model_copy(update={"weights": str(weights)})
+    stages = (STAGES["frozen"], STAGES["joint"])
+    found = fit(SETTINGS.model_copy(update={"model": model, "stages": stages}), input_set(LABELS * 2), silent)
+    sources = [(source.image, source.row, source.column) for source in found.projection.sources]
+    return {
+        "sources": torch.tensor(sources),
+        "similarities": found.training.images,
+        **found.model.state_dict(),
+    }
+
+
 def trained_all(fabric: Fabric) -> dict[str, dict[str, Tensor]]:
     """The state after each stage by its name."""
     return {name: trained(stage, fabric) for name, stage in STAGES.items()}
@@ -62,8 +77,11 @@ def main() -> None:
     fabric = start_fabric()
     whole = torch.arange(10).view(5, 2)
     own = processes.own(whole)
-    states = trained_all(fabric) | {"gathered": {"own": own, "whole": processes.gathered(own, 5)}}
-    torch.save(states, Path(sys.argv[1]) / f"{processes.rank()}.pt")
+    folder = Path(sys.argv[1])
+    states = (
+        trained_all(fabric) | {"fit": fitted(folder)} | {"gathered": {"own": own, "whole": processes.gathered(own, 5)}}
+    )
+    torch.save(states, folder / f"{processes.rank()}.pt")
     world.destroy_process_group()
 
 
