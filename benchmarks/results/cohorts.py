@@ -16,7 +16,8 @@ from medproto.datasets.regions import region_manifest
 from medproto.datasets.splits import fold_patients
 from medproto.evaluation.baselines import Matrix, intensity_and_size, last_stages
 from medproto.training.inputs import InputSet, Loading
-from medproto.training.run import Reporter, read_inputs
+from medproto.training.refining import Reporter
+from medproto.training.run import read_inputs
 from medproto.training.settings import TrainSettings, read_settings
 
 Name = Literal["mini-MIAS regions", "phantom exams"]
@@ -26,7 +27,9 @@ SETTINGS: dict[Name, Path] = {
     "phantom exams": CONFIGS / "phantom_results.yaml",
 }
 FOLDS = 5
-PHANTOM_PATIENTS, PHANTOM_SEED = 80, 5
+PHANTOM_PATIENTS, PHANTOM_SEED = 60, 5
+#: The synthetic patients on whom settings were compared.
+TRIAL_SEED = 2
 
 
 @dataclass(frozen=True)

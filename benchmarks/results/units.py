@@ -86,8 +86,8 @@ def compute(cohort: Cohort, seed: int, fold: int) -> Unit:
     ours = similarities(fitted.model, unseen, CPU)
     scores = {
         PROBE: _linear(cohort, cohort.frozen_features, places),
-        BLACK_BOX: _by_exam(black_box.margins_of(box, below, cohort.positive), unseen),
-        PUBLISHED: _by_exam(of_images, unseen),
+        BLACK_BOX: by_exam(black_box.margins_of(box, below, cohort.positive), unseen),
+        PUBLISHED: by_exam(of_images, unseen),
         OURS: margins(ours.bags(unseen)[0], fitted.model.last_layer.detach(), cohort.positive),
         PLAIN: _linear(cohort, cohort.plain_features, places),
     }
@@ -103,8 +103,8 @@ def compute(cohort: Cohort, seed: int, fold: int) -> Unit:
         {PUBLISHED: len(patches), OURS: len(fitted.projection.sources)},
         {PUBLISHED: len({tuple(patch) for patch in patches.tolist()}), OURS: _distinct(fitted, training)},
         {
-            PUBLISHED: _wrong(plain_similar, owners, unseen.labels),
-            OURS: _wrong(ours.images, fitted.model.prototype_class, unseen.labels),
+            PUBLISHED: share_wrong(plain_similar, owners, unseen.labels),
+            OURS: share_wrong(ours.images, fitted.model.prototype_class, unseen.labels),
         },
     )
 
@@ -131,7 +131,7 @@ class Clock:
         return (ended - began) * total / (last - first)
 
 
-def _by_exam(of_images: Tensor, data: InputSet) -> list[float]:
+def by_exam(of_images: Tensor, data: InputSet) -> list[float]:
     """An exam scores as its highest image."""
     exams = torch.full((int(data.bags.max()) + 1,), -torch.inf, dtype=of_images.dtype)
     return exams.scatter_reduce(0, data.bags, of_images, "amax").tolist()  # type: ignore[no-any-return]
@@ -160,5 +160,5 @@ def _distinct(fitted: Fitted, training: InputSet) -> int:
     return len({(image.pixels_sha256, str(image.crop), s.row, s.column) for image, s in sources})
 
 
-def _wrong(similar: Tensor, owners: Tensor, labels: Tensor) -> float:
+def share_wrong(similar: Tensor, owners: Tensor, labels: Tensor) -> float:
     return float((owners[similar.argmax(dim=1)] != labels).double().mean())
