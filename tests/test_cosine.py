@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from medproto.bundle import Bundle, load_bundle
@@ -16,14 +17,16 @@ from medproto.errors import ConfigError
 from medproto.explain import score_views
 from medproto.model.protopnet import ModelSettings, build_model, empty_model
 from medproto.predict import predict_exam
+from medproto.training.descent import descend
 from medproto.training.inputs import InputSet
 from medproto.training.run import Fitted, finish, fit
-from medproto.training.settings import read_settings
+from medproto.training.settings import Costs, Stage, read_settings
 from medproto.training.similarities import similarities
 from medproto.transforms import model_input
-from tests.factories import SETTINGS, TEST_PATIENT, exam_of, read_cohort, silent, write_cohort, write_weights
+from tests.factories import SETTINGS, TEST_PATIENT, exam_of, input_set, read_cohort, silent, write_cohort, write_weights
 
 EPOCHS = 6
+TINY = ModelSettings(backbone="tiny", stride=8, weights="none", latent_channels=8, similarity="cosine")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,18 @@ def test_prototypes_and_cells_are_unit_vectors_before_and_after_training(run: Ru
             latent = model.encode(run.data.images[:3])
         assert torch.allclose(lengths(latent, 1), torch.ones(()), atol=1e-6)
         assert torch.allclose(lengths(model.prototypes, 1), torch.ones(()), atol=1e-6)
+
+
+def test_prototypes_stay_unit_vectors_through_a_stage_and_turn_only_where_they_may() -> None:
+    fabric, model = Fabric(accelerator="cpu", devices=1), build_model(TINY, seed=0)
+    before = model.prototypes.detach().clone()
+    frozen = Stage(name="frozen", epochs=2, learning_rates={"add_on": 1e-2}, batch=5, variants=1)
+    descend(model, input_set([0, 1] * 5), frozen, Costs(), (fabric, 0, None))
+    assert torch.equal(model.prototypes, before)
+    moving = frozen.model_copy(update={"learning_rates": {"prototypes": 1e-1}})
+    descend(model, input_set([0, 1] * 5), moving, Costs(), (fabric, 0, None))
+    assert not torch.allclose(model.prototypes, before, atol=1e-2)
+    assert torch.allclose(lengths(model.prototypes, 1), torch.ones(()), atol=1e-6)
 
 
 def test_similarity_map_is_the_cosine_of_cells_and_prototypes(run: Run) -> None:
