@@ -32,7 +32,7 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> list[States]:
     folder = tmp_path_factory.mktemp("processes")
     command = [*TORCHRUN, "-m", "tests.training.two_processes", str(folder)]
     run = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600
     )
     assert run.returncode == 0, run.stderr[-2000:]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
