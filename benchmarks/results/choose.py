@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.results.black_box import RATES, Rates, margins_of, train_black_box
+from benchmarks.results.black_box import Rates, margins_of, train_black_box
 from benchmarks.results.cohorts import (
     SETTINGS,
     TRIAL_SEED,
@@ -41,9 +41,11 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "logarithm of the distance": ("model.similarity=log",),
     "20 prototypes a class": ("model.prototypes_per_class=20",),
     "separation 0.5": ("costs.separation=0.5",),
-    "margin 1, width 0.2": ("costs.margin=1.0", "costs.margin_width=0.2"),
+    "no margin": ("costs.margin=0.0",),
 }
-BLACK_BOX_RATES = (RATES, replace(RATES, backbone=3e-5), replace(RATES, backbone=3e-4), replace(RATES, head=3e-3))
+BLACK_BOX_RATES = tuple(
+    Rates(backbone, head, decay=1e-3) for backbone, head in ((1e-4, 1e-3), (3e-4, 1e-3), (3e-4, 3e-3), (1e-3, 3e-3))
+)
 
 
 def main() -> None:

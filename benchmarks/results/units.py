@@ -77,7 +77,7 @@ def compute(cohort: Cohort, seed: int, fold: int) -> Unit:
     places = cohort.fold(fold, seed)
     training, unseen = (cohort.data.select(part) for part in places)
     below = lower(settings, (training, unseen), seed)
-    box, box_seconds = black_box.train_black_box(settings, below, seed)
+    box, box_seconds = black_box.train_black_box(settings, below, seed, black_box.RATES[cohort.name])
     plain, patches, plain_seconds = published.train_published(settings, below, seed)
     clock = Clock(f"stage 1, {joint_stage(settings).name}")
     fitted = fit(settings, training, clock.report)
