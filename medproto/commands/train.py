@@ -83,7 +83,8 @@ def _train_in(folder: Path, settings: TrainSettings, loading: Loading) -> None:
     from medproto.training.words import summary
 
     if is_finished(folder):
-        typer.echo(f"{folder}: finished before, bundle {read_bundle_manifest(folder)[0]}")
+        if is_first():
+            typer.echo(f"{folder}: finished before, bundle {read_bundle_manifest(folder)[0]}")
         return
     assert settings.data is not None  # of a new run and of an old one's configuration
     source = read_manifest(settings.data)

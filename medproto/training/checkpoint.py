@@ -90,7 +90,7 @@ def read_checkpoint(path: Path, digest: str) -> Checkpoint | None:
         raise TrainingError(f"run: {path.name} is damaged, expected the file that the run wrote") from err
     if not isinstance(content, dict) or content.get("format") != 1:
         raise TrainingError(f"run: {path.name} is not of format 1, expected the file that the run wrote")
-    if content["digest"] != digest:
+    if content.get("digest") != digest:
         raise TrainingError("run: settings, manifest or images are not those it began with, expected them unaltered")
     reached = Reached(tuple(content["history"]), content["network"], content["optimizer"], content["best"])
     return Checkpoint(content["leg"], reached, content["stages"], tuple(content["cycles"]))

@@ -14,7 +14,7 @@ from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
 from medproto.evaluation.calibration import fit_calibration
 from medproto.evaluation.classification import auroc, choose_operating_point
-from medproto.likeness import fit_likeness
+from medproto.likeness import LikenessModel, fit_likeness
 from medproto.model.protopnet import ProtoPNet, build_model
 from medproto.predict import software
 from medproto.training.checkpoint import Checkpoint
@@ -172,6 +172,18 @@ def finish(
     Returns:
         The bundle's id; nothing in a process that is not the run's first, which alone writes.
     """
+    draft, likeness, pictures = _draft(settings, source, fitted)
+    if rank():
+        return ""
+    if show:
+        show(draft.prototypes, pictures)
+    return save_bundle(target, draft, fitted.model, likeness, pictures)
+
+
+def _draft(
+    settings: TrainSettings, source: tuple[Manifest, InputSet], fitted: Fitted
+) -> tuple[BundleManifest, LikenessModel, dict[str, bytes]]:
+    """All of a bundle but its files and the network: manifest, likeness model, pictures of the prototypes."""
     manifest, data = source
     training, validation = data.split("train"), data.split("val")
     device = fitted.model.prototypes.device
@@ -199,11 +211,7 @@ def finish(
         software=software(),
         files={},
     )
-    if rank():
-        return ""
-    if show:
-        show(entries, pictures)
-    return save_bundle(target, draft, fitted.model, likeness, pictures)
+    return draft, likeness, pictures
 
 
 def _licence(manifest: Manifest) -> str:
