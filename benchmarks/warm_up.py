@@ -11,7 +11,7 @@ from medproto.ingest.mammogram import digest_pixels
 from medproto.model.protopnet import ModelSettings, build_model
 from medproto.records import Box
 from medproto.training.batches import Batch, cells_of, frozen_batches
-from medproto.training.costs import cost_terms
+from medproto.training.costs import latent_of, terms_of
 from medproto.training.features import FrozenFeatures
 from medproto.training.inputs import InputSet, SourceImage
 from medproto.training.pace import optimizer_of
@@ -51,7 +51,7 @@ def warm_up() -> None:
     cells = cells_of(data.breast, data.lesion, model.backbone.receptive_field(SIDE, SIDE))
 
     def step(batch: Batch) -> None:
-        terms = cost_terms(model, batch, Costs(), weights)
+        terms = terms_of(model, latent_of(model, batch), batch, Costs(), weights)
         optimizer.zero_grad()
         terms["total"].backward()
         optimizer.step()

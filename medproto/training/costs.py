@@ -12,13 +12,8 @@ from medproto.training.batches import Batch
 from medproto.training.settings import Costs
 
 
-def cost_terms(model: ProtoPNet, batch: Batch, costs: Costs, class_weights: Tensor) -> dict[str, Tensor]:
-    """Every cost of one batch by name, and their weighted `total`."""
-    return terms_of(model, latent_of(model, batch), batch, costs, class_weights)
-
-
 def terms_of(model: ProtoPNet, latent: Tensor, batch: Batch, costs: Costs, class_weights: Tensor) -> dict[str, Tensor]:
-    """As `cost_terms`, from the latent maps (V, D, H, W) of the batch."""
+    """Every cost of one batch by name, and their weighted `total`, from its latent maps (V, D, H, W)."""
     # Unit vectors already where the similarity is the cosine; so their gradient is a turn alone.
     prototypes, classes = model.comparable(model.prototypes), model.prototype_class
     anywhere, _ = nearest_cells(latent, prototypes, batch.allowed)
