@@ -49,11 +49,12 @@ class Phantoms:
         return list(zip(pictures.split(PLAIN_BATCH), self.data.labels.split(PLAIN_BATCH), strict=True))
 
 
-def phantoms(folder: Path, patients: int) -> Phantoms:
-    """Exams of four views in 1024 x 800 pixels, read at 224 x 224."""
+def phantoms(folder: Path, patients: int, side_px: int = SIDE_PX) -> Phantoms:
+    """Exams of four views in 1024 x 800 pixels, read as squares."""
     manifest = read_manifest(write_phantom(folder / "phantom", Cohort(patients, 1)))
     labels = [SETTINGS.class_of(row.label) for row in manifest.rows]
-    return Phantoms(manifest, load_inputs(manifest, labels, (SETTINGS.inputs, SETTINGS.ingest)))
+    inputs = InputSettings(rows=side_px, columns=side_px)
+    return Phantoms(manifest, load_inputs(manifest, labels, (inputs, SETTINGS.ingest)))
 
 
 def both_networks() -> tuple[ProtoPNet, PlainProtoPNet]:
