@@ -90,7 +90,8 @@ def matches(evidence: Evidence) -> tuple[list[PrototypeMatch], dict[str, bytes]]
     bundle = evidence.bundle
     similarity, view, cell = evidence.scored.best(range(len(evidence.views)))
     similarity = similarity.double()
-    contribution = bundle.margin_weights * similarity
+    weights = bundle.margin_weights
+    contribution = weights * similarity
     order = sorted(range(len(contribution)), key=lambda p: (-float(contribution[p]), p))
     shown = set(order[:SHOWN_FOR]) | set(order[-SHOWN_AGAINST:])
     found, kept = [], dict[str, bytes]()
@@ -106,7 +107,7 @@ def matches(evidence: Evidence) -> tuple[list[PrototypeMatch], dict[str, bytes]]
                 prototype_id=entry.prototype_id,
                 prototype_class=entry.prototype_class,
                 similarity=float(similarity[p]),
-                weight=float(bundle.margin_weights[p]),
+                weight=float(weights[p]),
                 contribution=float(contribution[p]),
                 image_id=evidence.images[v].image_id,
                 cell=place,

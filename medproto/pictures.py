@@ -22,6 +22,8 @@ PATCH_PX = 240
 #: Amber: tells on grey for every common kind of colour vision.
 OVERLAY_RGB = (255, 170, 20)
 _OVERLAY_OPACITY = 200
+#: Amber at every opacity: one byte a pixel, which PNG writes four times as fast as colours with an opacity each.
+_AMBER = b"".join(bytes((*OVERLAY_RGB, opacity)) for opacity in range(256))
 
 
 def digest(content: bytes) -> str:
@@ -59,7 +61,8 @@ def overlay(
 ) -> Image.Image:
     """A similarity map drawn over the preview, every cell's value at the centre of its receptive field.
 
-    Strength is the similarity between the median of the breast (clear) and the map's maximum (full), squared.
+    Strength is the similarity between the median of the breast (clear) and the map's maximum (full), squared. The
+    picture has a palette of one colour at every opacity.
 
     Args:
         similarity: shape (H, W), the map that was scored.
@@ -75,11 +78,12 @@ def overlay(
     original_columns = (np.arange(columns) + 0.5) * shape[1] / columns
     down = _weights(field.rows, original_rows * geometry.row_scale + geometry.row_offset)
     across = _weights(field.columns, original_columns * geometry.column_scale + geometry.column_offset)
-    alpha = (down @ strength.astype(np.float64) @ across.T) ** 2 * _OVERLAY_OPACITY
-    picture = np.empty((rows, columns, 4), dtype=np.uint8)
-    picture[..., :3] = OVERLAY_RGB
-    picture[..., 3] = np.round(alpha)
-    return Image.fromarray(picture, mode="RGBA")
+    opacity = down @ strength.astype(np.float64) @ across.T
+    opacity *= opacity
+    opacity *= _OVERLAY_OPACITY
+    picture = Image.frombytes("P", (columns, rows), np.rint(opacity, out=opacity).astype(np.uint8).tobytes())
+    picture.putpalette(_AMBER, "RGBA")
+    return picture
 
 
 def patch(pixels: NDArray[np.float32], box: Box) -> Image.Image:

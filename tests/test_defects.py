@@ -98,7 +98,7 @@ def test_defect_1_heatmaps_are_shifted_on_residual_networks() -> None:
     def ours() -> NDArray[np.float64]:
         place = (Geometry(), field, (side_px, side_px))
         drawn = pictures.overlay(activation.astype(np.float32), np.ones((14, 14), dtype=np.bool_), place)
-        return np.asarray(drawn)[..., 3].astype(np.float64)
+        return np.asarray(drawn.convert("RGBA"))[..., 3].astype(np.float64)
 
     seen = looks_at(backbone, side_px, cell)
 

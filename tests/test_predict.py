@@ -172,7 +172,9 @@ def test_overlay_is_strongest_at_the_box(scored: Scored) -> None:
     for match in shown(scored):
         assert match.overlay is not None
         image = scored.prediction.image(match.image_id)
-        strength = np.asarray(Image.open(io.BytesIO(scored.pictures[match.overlay])))[..., 3].astype(int)
+        strength = np.asarray(Image.open(io.BytesIO(scored.pictures[match.overlay])).convert("RGBA"))[..., 3].astype(
+            int
+        )
         assert strength.shape == (image.rows, image.columns)
         row, column = match.box.centre
         inside = strength[min(int(row), image.rows - 1), min(max(int(column), 0), image.columns - 1)]
@@ -342,7 +344,7 @@ def test_overlay_puts_a_cell_at_the_centre_of_its_receptive_field() -> None:
     similarity[2, 1] = 5
     geometry = Geometry().crop(4, 8).flip_columns(48)
     drawn = pictures.overlay(similarity, np.ones((4, 3), dtype=bool), (geometry, field, (80, 60)))
-    strength = np.asarray(drawn)[..., 3].astype(float)
+    strength = np.asarray(drawn.convert("RGBA"))[..., 3].astype(float)
     rows, columns = np.indices(strength.shape) + 0.5
     centroid = (strength * rows).sum() / strength.sum(), (strength * columns).sum() / strength.sum()
     assert centroid == pytest.approx(geometry.to_original(10 + 2 * 16, 6 + 16), abs=0.1)
