@@ -51,11 +51,11 @@ bench: install ## run the benchmarks
 fuzz: install ## read 10,000 mutated files; FUZZ='--count N --seed S' for others
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ)
 
-results: install ## print the mini-MIAS table; MINI_MIAS names the folder of the archive
+results: install ## print the accuracy table; MINI_MIAS names the folder of the archive
 	@test -e "$(MINI_MIAS)" || { \
 		echo "mini-MIAS is not at $(MINI_MIAS): put all-mias.tar.gz there, or run 'make results MINI_MIAS=FOLDER'." >&2; \
 		exit 1; }
-	@$(BIN)/medproto crossval configs/mini_mias_regions.yaml "$(MINI_MIAS)"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results "$(MINI_MIAS)"
 
 clean: ## remove caches and build outputs; .venv and demo/, which holds a ledger, stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
