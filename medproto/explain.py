@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ from medproto.transforms import Geometry, ModelInput
 
 #: Matches that carry pictures, counted from the strongest contribution to the positive class, and from the weakest.
 SHOWN_FOR, SHOWN_AGAINST = 6, 4
+#: Pictures drawn at a time.
+DRAWING_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,13 @@ def matches(evidence: Evidence) -> tuple[list[PrototypeMatch], dict[str, bytes]]
     contribution = weights * similarity
     order = sorted(range(len(contribution)), key=lambda p: (-float(contribution[p]), p))
     shown = set(order[:SHOWN_FOR]) | set(order[-SHOWN_AGAINST:])
+    places = [divmod(flat, evidence.scored.field.columns.cells) for flat in cell.tolist()]
+    with ThreadPoolExecutor(DRAWING_THREADS) as threads:  # encoding a picture leaves the interpreter to others
+        work = {p: threads.submit(_draw, evidence, p, int(view[p]), places[p]) for p in order if p in shown}
     found, kept = [], dict[str, bytes]()
     for p in order:
-        v = int(view[p])
-        place = divmod(int(cell[p]), evidence.scored.field.columns.cells)
-        drawn = _draw(evidence, p, v, place) if p in shown else {}
+        v, place = int(view[p]), places[p]
+        drawn = work[p].result() if p in work else {}
         kept |= {pictures.digest(content): content for content in drawn.values()}
         entry = bundle.manifest.prototypes[p]
         geometry = evidence.views[v].geometry
