@@ -7,8 +7,10 @@ share is told in `medproto.training.processes`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+import torch
 from lightning_fabric import Fabric
 
 from medproto.training.settings import Precision
@@ -26,6 +28,23 @@ def start_fabric(precision: Precision = "32-true") -> Fabric:
     fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, strategy="ddp", precision=precision)
     fabric.launch()
     return fabric
+
+
+@contextmanager
+def repeatable(wanted: bool) -> Iterator[None]:
+    """Have torch take deterministic algorithms alone; it raises where an operation has none.
+
+    On the processor all of a run is deterministic without it. CUDA's matrix products also need a workspace of fixed
+    size, which must be asked for before the first of them.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def is_first(told: Mapping[str, str] = os.environ) -> bool:

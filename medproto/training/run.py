@@ -22,7 +22,7 @@ from medproto.training.descent import NOWHERE, Watch, descend, kept_epoch
 from medproto.training.features import FrozenFeatures
 from medproto.training.inputs import PLAINLY, InputSet, Loading, load_inputs
 from medproto.training.last_layer import Solution
-from medproto.training.launch import start_fabric
+from medproto.training.launch import repeatable, start_fabric
 from medproto.training.legs import Leg, legs
 from medproto.training.memory import memory_suffices
 from medproto.training.processes import rank
@@ -94,6 +94,11 @@ def fit(settings: TrainSettings, data: InputSet, report: Reporter, record: Recor
     """
     record = record or Record()
     _check_training(settings, data, record)
+    with repeatable(settings.deterministic):
+        return _fit(settings, data, report, record)
+
+
+def _fit(settings: TrainSettings, data: InputSet, report: Reporter, record: Record) -> Fitted:
     fabric = start_fabric(settings.precision)
     model = build_model(settings.network(), settings.seed)
     model.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -124,6 +124,8 @@ class TrainSettings(Settings):
     merging: MergingSettings | None = None
     #: In which the descent passes through the network; distances and costs are float32 in either.
     precision: Precision = "32-true"
+    #: Deterministic algorithms alone, on a GPU too; slower there. On the processor a run repeats without it.
+    deterministic: bool = False
     #: The operating point is the highest margin that reaches this sensitivity on validation exams.
     sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.9
 

@@ -21,6 +21,7 @@ from medproto.datasets.manifest import read_manifest, write_manifest
 from medproto.errors import InputError, MedprotoError, TrainingError
 from medproto.predict import scorer
 from medproto.training.descent import Reached, Watch, descend, kept_epoch
+from medproto.training.inputs import Progress
 from medproto.training.launch import is_first
 from medproto.training.legs import legs
 from medproto.training.run import Fitted, Record, check_validation, fit
@@ -266,3 +267,22 @@ def test_the_first_process_alone_writes() -> None:
     assert is_first({})
     assert is_first(told | {"RANK": "0"})
     assert not is_first(told | {"RANK": "1"})
+
+
+def test_deterministic_run_takes_deterministic_algorithms_alone_and_leaves_torch_as_it_was(cohort: Cohort) -> None:
+    seen = []
+
+    def report(title: str) -> Progress:
+        seen.append((title, torch.are_deterministic_algorithms_enabled()))
+        return lambda done, total: None
+
+    training = cohort.data.split("train")
+    fits = [
+        fit(with_changes(cohort.settings, PLAIN | {"deterministic": wanted}), training, report)
+        for wanted in (True, False)
+    ]
+    assert not torch.are_deterministic_algorithms_enabled()
+    half = len(seen) // 2
+    assert all(on for _, on in seen[:half])
+    assert not any(on for _, on in seen[half:])
+    assert torch.equal(fits[0].model.prototypes, fits[1].model.prototypes)
