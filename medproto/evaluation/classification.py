@@ -60,10 +60,16 @@ def share_interval(hits: int, total: int) -> Interval:
     """A share with its 95 % Wilson interval."""
     if not total:
         raise TrainingError("share: got no case, expected at least one")
-    z, p = 1.959964, hits / total
+    return wilson(hits / total, total)
+
+
+def wilson(share: float, total: float) -> Interval:
+    """A share with its 95 % Wilson interval; `total` may be an effective number of cases, above 0."""
+    z, p = 1.959964, share
     centre = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z * float(np.sqrt(p * (1 - p) / total + z * z / (4 * total * total))) / (1 + z * z / total)
-    return Interval(p, max(centre - half, 0.0), min(centre + half, 1.0))
+    # Rounding must not put the share itself outside.
+    return Interval(p, max(min(centre - half, p), 0.0), min(max(centre + half, p), 1.0))
 
 
 def choose_operating_point(margins: Vector, positive: NDArray[np.bool_], sensitivity: float) -> OperatingPoint:

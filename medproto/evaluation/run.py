@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from medproto.bundle import Bundle
 from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
-from medproto.evaluation.classification import Interval, at_point, auroc_interval, share_interval
+from medproto.evaluation.classification import Interval, auroc_interval, share_interval
+from medproto.evaluation.held_out import HeldOut, score_held_out, units
 from medproto.model.cells import breast_cells, centre_inside
 from medproto.training.inputs import PLAINLY, InputSet, Loading, load_inputs
 from medproto.training.settings import TrainSettings
-from medproto.training.similarities import Similarities, margins, similarities
+from medproto.training.similarities import Similarities
 
 
 @dataclass(frozen=True)
@@ -69,37 +69,30 @@ def evaluate(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> 
     Raises:
         TrainingError: only one class is there, or a patient of the split is among the prototypes' images.
     """
-    sources = {entry.source.image_id for entry in bundle.manifest.prototypes}
-    if {row.patient for row in manifest.rows if row.image in sources} & set(data.patients()):
-        raise TrainingError(f"split {split!r}: got a patient whose patches are prototypes, expected unseen patients")
-    scored = similarities(bundle.model, data, torch.device("cpu"))
-    best, view = scored.bags(data)
-    margin = margins(best, bundle.model.last_layer, bundle.positive)
-    positive = data.bag_labels().numpy() == bundle.positive
-    if not positive.any() or positive.all():
-        raise TrainingError(f"split {split!r}: got exams of one class only, expected both")
-    flagged_hits = at_point(margin, positive, bundle.manifest.operating_point.margin)
-    hits, random_rate = localise(bundle, data, scored, (best, view))
-    distance = torch.zeros(len(positive), dtype=torch.double)
-    distance = distance.scatter_reduce(0, data.bags, bundle.likeness.distances(scored.pooled), "amax")
-    unlike = int((distance > bundle.likeness.threshold).sum())
-    patches = {entry.source.patch for entry in bundle.manifest.prototypes}
+    return summarise(score_held_out(bundle, manifest, split, data))
+
+
+def summarise(held: HeldOut) -> Evaluation:
+    """What every evaluation says of a scored split."""
+    bundle, data = held.bundle, held.data
+    positive, flagged = held.exams.positive, held.flagged
+    hits, random_rate = localise(bundle, data, held.scored, (held.best, held.view))
     return Evaluation(
         bundle_id=bundle.bundle_id,
-        manifest_digest=manifest.digest,
-        split=split,
+        manifest_digest=held.manifest_digest,
+        split=held.split,
         images=len(data),
         exams=len(positive),
         patients=len(set(data.patients())),
         positives=int(positive.sum()),
-        auroc=_aurocs(bundle, data, scored, margin),
-        sensitivity=share_interval(round(flagged_hits[0] * int(positive.sum())), int(positive.sum())),
-        specificity=share_interval(round(flagged_hits[1] * int((~positive).sum())), int((~positive).sum())),
+        auroc={unit.name: auroc_interval(unit.margins, unit.positive, unit.patients) for unit in units(held)},
+        sensitivity=share_interval(int(flagged[positive].sum()), int(positive.sum())),
+        specificity=share_interval(int((~flagged[~positive]).sum()), int((~positive).sum())),
         top1_in_lesion=share_interval(sum(hits), len(hits)) if hits else None,
         random_in_lesion=random_rate,
         prototypes=len(bundle.manifest.prototypes),
-        distinct_prototypes=len(patches),
-        unlike_training=share_interval(unlike, len(positive)),
+        distinct_prototypes=len({entry.source.patch for entry in bundle.manifest.prototypes}),
+        unlike_training=share_interval(int((held.distance > bundle.likeness.threshold).sum()), len(positive)),
         left_out=data.left_out,
     )
 
@@ -131,33 +124,3 @@ def localise(
         in_lesion = centres[members] & allowed[members]
         rates.append(float(in_lesion.sum()) / float(allowed[views].sum()))
     return hits, float(np.mean(rates)) if rates else None
-
-
-def _aurocs(bundle: Bundle, data: InputSet, scored: Similarities, margin: NDArray[np.float64]) -> dict[str, Interval]:
-    """AUROC of exams, of exams reduced to one kind of view, of breasts and of images."""
-    positive = data.bag_labels().numpy() == bundle.positive
-    found = {"exam": auroc_interval(margin, positive, data.bag_patients())}
-    rows = [source.row for source in data.sources]
-    groups = {
-        "exam, CC views alone": [i for i, row in enumerate(rows) if row.view == "CC"],
-        "exam, MLO views alone": [i for i, row in enumerate(rows) if row.view == "MLO"],
-    }
-    for name, members in groups.items():
-        if members and len(members) < len(rows):
-            found[name] = _unit_auroc(bundle, data, scored, [(rows[i].exam, i) for i in members])
-    if all(row.side for row in rows):
-        found["breast"] = _unit_auroc(bundle, data, scored, [((r.exam, r.side), i) for i, r in enumerate(rows)])
-    if len(rows) > len(positive):
-        found["image"] = _unit_auroc(bundle, data, scored, [(i, i) for i in range(len(rows))])
-    return found
-
-
-def _unit_auroc(bundle: Bundle, data: InputSet, scored: Similarities, members: list[tuple[object, int]]) -> Interval:
-    """AUROC over units, each the bag of its images; a unit's label is its most severe image."""
-    units: dict[object, list[int]] = {}
-    for unit, image in members:
-        units.setdefault(unit, []).append(image)
-    best = torch.stack([scored.images[images].amax(dim=0) for images in units.values()])
-    positive = np.array([int(data.labels[images].max()) == bundle.positive for images in units.values()])
-    patients = [data.sources[images[0]].row.patient for images in units.values()]
-    return auroc_interval(margins(best, bundle.model.last_layer, bundle.positive), positive, patients)
