@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -85,6 +88,11 @@ def run_in(folder: Path, settings: TrainSettings, source: tuple[Manifest, InputS
     Raises:
         TrainingError, ConfigError, ManifestError: one sentence on what is wrong; no bundle is left behind.
     """
+    with _alone_in(folder):
+        return _run_in(folder, settings, source, report)
+
+
+def _run_in(folder: Path, settings: TrainSettings, source: tuple[Manifest, InputSet], report: Reporter) -> str:
     manifest, data = source
     digest = digest_of(settings, manifest, data)
     begin = read_checkpoint(folder / CHECKPOINT, digest)
@@ -97,6 +105,28 @@ def run_in(folder: Path, settings: TrainSettings, source: tuple[Manifest, InputS
         keep = _keeper(folder, digest)
     fitted = fit(settings, training, report, Record(validation, begin, keep))
     return finish(settings, source, fitted, folder / BUNDLE, lambda *prototypes: _show(folder, *prototypes))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of the folder; the lock goes with the process, however it ends.
+
+    Raises:
+        TrainingError: another run is in it.
+    """
+    if not is_first():  # its own run's first process holds the lock
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            sentence = f"run: {folder.name!r} is being trained in already, expected one run at a time"
+            raise TrainingError(sentence) from err
+        yield
+    finally:
+        os.close(place)
 
 
 def _keeper(folder: Path, digest: str) -> Callable[[Leg, Checkpoint], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from medproto.training.inputs import Progress
 from medproto.training.launch import is_first
 from medproto.training.legs import legs
 from medproto.training.run import Fitted, Record, check_validation, fit
+from medproto.training.run_folder import run_in
 from medproto.training.settings import Costs, Stage
 from medproto.training.words import summary
 from tests.factories import input_set, pseudonym, silent, tiny_model
@@ -286,3 +288,16 @@ def test_deterministic_run_takes_deterministic_algorithms_alone_and_leaves_torch
     assert all(on for _, on in seen[:half])
     assert not any(on for _, on in seen[half:])
     assert torch.equal(fits[0].model.prototypes, fits[1].model.prototypes)
+
+
+def test_second_run_in_the_same_folder_is_refused_while_the_first_is_there(cohort: Cohort, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match=r"run: 'run' is being trained in already, expected one run at a time"):
+            run_in(folder, cohort.settings, (cohort.manifest, cohort.data), silent)
+    finally:
+        os.close(place)
+    assert not list(folder.iterdir())
