@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 from collections.abc import Mapping
@@ -22,11 +21,9 @@ from medproto.datasets.manifest import read_manifest, write_manifest
 from medproto.errors import InputError, MedprotoError, TrainingError
 from medproto.predict import scorer
 from medproto.training.descent import Reached, Watch, descend, kept_epoch
-from medproto.training.inputs import Progress
 from medproto.training.launch import is_first
 from medproto.training.legs import legs
 from medproto.training.run import Fitted, Record, check_validation, fit
-from medproto.training.run_folder import run_in
 from medproto.training.settings import Costs, Stage
 from medproto.training.words import summary
 from tests.factories import input_set, pseudonym, silent, tiny_model
@@ -269,35 +266,3 @@ def test_the_first_process_alone_writes() -> None:
     assert is_first({})
     assert is_first(told | {"RANK": "0"})
     assert not is_first(told | {"RANK": "1"})
-
-
-def test_deterministic_run_takes_deterministic_algorithms_alone_and_leaves_torch_as_it_was(cohort: Cohort) -> None:
-    seen = []
-
-    def report(title: str) -> Progress:
-        seen.append((title, torch.are_deterministic_algorithms_enabled()))
-        return lambda done, total: None
-
-    training = cohort.data.split("train")
-    fits = [
-        fit(with_changes(cohort.settings, PLAIN | {"deterministic": wanted}), training, report)
-        for wanted in (True, False)
-    ]
-    assert not torch.are_deterministic_algorithms_enabled()
-    half = len(seen) // 2
-    assert all(on for _, on in seen[:half])
-    assert not any(on for _, on in seen[half:])
-    assert torch.equal(fits[0].model.prototypes, fits[1].model.prototypes)
-
-
-def test_second_run_in_the_same_folder_is_refused_while_the_first_is_there(cohort: Cohort, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match=r"run: 'run' is being trained in already, expected one run at a time"):
-            run_in(folder, cohort.settings, (cohort.manifest, cohort.data), silent)
-    finally:
-        os.close(place)
-    assert not list(folder.iterdir())
