@@ -39,12 +39,10 @@ INNER_FOLDS = 4
 CANDIDATES: dict[str, tuple[str, ...]] = {
     "as configured": (),
     "logarithm of the distance": ("model.similarity=log",),
-    "20 prototypes a class": ("model.prototypes_per_class=20",),
-    "separation 0.5": ("costs.separation=0.5",),
     "no margin": ("costs.margin=0.0",),
 }
 BLACK_BOX_RATES = tuple(
-    Rates(backbone, head, decay=1e-3) for backbone, head in ((1e-4, 1e-3), (3e-4, 1e-3), (3e-4, 3e-3), (1e-3, 3e-3))
+    Rates(backbone, head, decay=1e-3) for backbone, head in ((3e-5, 3e-3), (1e-4, 1e-3), (3e-4, 3e-3), (1e-3, 3e-3))
 )
 
 
@@ -53,15 +51,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results.choose", description=__doc__)
     parser.add_argument("archive", type=Path, help="mini-MIAS: all-mias.tar.gz or its folder")
     parser.add_argument("--work", type=Path, default=Path("runs/results"), help="where images are kept")
+    parser.add_argument("--only", choices=("mini-mias", "phantom"), help="one of the data sets")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    with bars() as report:
-        regions = prepare_mini_mias(options.archive, options.work / "mini-mias", report)
-        mias = load_cohort("mini-MIAS regions", regions, options.work, report)
-        exams = prepare_phantom(options.work, report, TRIAL_SEED)
-        phantom = load_cohort("phantom exams", exams, options.work, report)
-    compare(replace(mias, data=mias.data.select(mias.fold(0, 0)[0])), _silent)
-    compare(phantom, _silent)
+    if options.only != "phantom":
+        with bars() as report:
+            regions = prepare_mini_mias(options.archive, options.work / "mini-mias", report)
+            mias = load_cohort("mini-MIAS regions", regions, options.work, report)
+        compare(replace(mias, data=mias.data.select(mias.fold(0, 0)[0])), _silent)
+    if options.only != "mini-mias":
+        with bars() as report:
+            exams = prepare_phantom(options.work, report, TRIAL_SEED)
+            phantom = load_cohort("phantom exams", exams, options.work, report)
+        compare(phantom, _silent)
 
 
 def compare(cohort: Cohort, report: Reporter) -> None:
