@@ -1,0 +1,70 @@
+"""Prototype quality of a trained bundle, as evaluation measures it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from medproto.bundle import Bundle
+from medproto.evaluation.quality import Quality, measure_quality
+from medproto.evaluation.quality_stability import PERTURBATIONS
+from medproto.training.inputs import InputSet
+from tests.factories import read_cohort, train_tiny
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, InputSet]:
+    """A bundle, and the images of the patients that it was neither trained nor tuned on, with one that was tuned on."""
+    made = train_tiny(tmp_path_factory.getbasetemp() / "tiny")
+    data = read_cohort(made.manifest)
+    chosen = [i for i, source in enumerate(data.sources) if source.row.split != "train"]
+    return made.bundle(), data.select(chosen)
+
+
+@pytest.fixture(scope="module")
+def measured(trained: tuple[Bundle, InputSet]) -> Quality:
+    """Its quality."""
+    return measure_quality(*trained)
+
+
+def test_prototypes_of_a_network_that_found_the_squares_are_coherent(measured: Quality) -> None:
+    found = measured.coherence
+    assert found is not None
+    assert (measured.images, found.findings, found.categories) == (24, 6, ("malignant",))
+    assert found.relevance_of_positive_class == 1.0
+    assert found.coverage == found.distinct == 1.0
+    assert found.class_specificity is not None
+    assert found.class_specificity >= 0.5
+    depth = [found.localization[name].iou for name in ("top-1", "top-10", "all")]
+    assert 0 < depth[0] <= depth[1] == depth[2]
+    # a patch of 8 x 8 pixels in a square of 12 x 12 or so
+    assert depth[0] > 0.2
+
+
+def test_each_change_has_its_figures(measured: Quality) -> None:
+    assert set(measured.stability) == set(PERTURBATIONS)
+    for found in measured.stability.values():
+        assert found.same_place is not None
+        assert found.same_finding is not None
+        assert 0 < found.same_place <= 1
+        assert 0 < found.same_finding <= 1
+
+
+def test_quality_is_plain_json(measured: Quality) -> None:
+    assert json.loads(json.dumps(asdict(measured), allow_nan=False))["images"] == 24
+
+
+def test_without_annotations_their_measures_are_absent(trained: tuple[Bundle, InputSet]) -> None:
+    bundle, data = trained
+    bare = replace(data, lesion=torch.zeros_like(data.lesion)).select([0, 1])
+    steps = list[tuple[int, int]]()
+    found = measure_quality(bundle, bare, lambda done, total: steps.append((done, total)))
+    assert found.coherence is None
+    assert found.consistency is None
+    assert {value.same_finding for value in found.stability.values()} == {None}
+    assert found.changed == 2
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1]
