@@ -13,6 +13,7 @@ from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
 from medproto.evaluation.classification import Interval, auroc_interval, share_interval
 from medproto.evaluation.held_out import HeldOut, score_held_out, units
+from medproto.evaluation.intervals import clustered_share
 from medproto.model.cells import breast_cells, centre_inside
 from medproto.training.inputs import PLAINLY, InputSet, Loading, load_inputs
 from medproto.training.settings import TrainSettings
@@ -21,7 +22,7 @@ from medproto.training.similarities import Similarities
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results on one split; shares and AUROC with 95 % intervals, intervals of AUROC by patient.
+    """Results on one split; shares and AUROC with 95 % intervals, those of all but `top1_in_lesion` by patient.
 
     `auroc` holds one figure per unit of scoring: image, breast, exam, and exams reduced to some of their views.
     """
@@ -75,7 +76,7 @@ def evaluate(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> 
 def summarise(held: HeldOut) -> Evaluation:
     """What every evaluation says of a scored split."""
     bundle, data = held.bundle, held.data
-    positive, flagged = held.exams.positive, held.flagged
+    positive, flagged, patients = held.exams.positive, held.flagged, np.asarray(held.exams.patients)
     hits, random_rate = localise(bundle, data, held.scored, (held.best, held.view))
     return Evaluation(
         bundle_id=bundle.bundle_id,
@@ -86,13 +87,13 @@ def summarise(held: HeldOut) -> Evaluation:
         patients=len(set(data.patients())),
         positives=int(positive.sum()),
         auroc={unit.name: auroc_interval(unit.margins, unit.positive, unit.patients) for unit in units(held)},
-        sensitivity=share_interval(int(flagged[positive].sum()), int(positive.sum())),
-        specificity=share_interval(int((~flagged[~positive]).sum()), int((~positive).sum())),
+        sensitivity=clustered_share(flagged[positive], patients[positive].tolist()),
+        specificity=clustered_share(~flagged[~positive], patients[~positive].tolist()),
         top1_in_lesion=share_interval(sum(hits), len(hits)) if hits else None,
         random_in_lesion=random_rate,
         prototypes=len(bundle.manifest.prototypes),
         distinct_prototypes=len({entry.source.patch for entry in bundle.manifest.prototypes}),
-        unlike_training=share_interval(int((held.distance > bundle.likeness.threshold).sum()), len(positive)),
+        unlike_training=clustered_share(held.distance > bundle.likeness.threshold, held.exams.patients),
         left_out=data.left_out,
     )
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from medproto.evaluation.run import Evaluation
+
+#: A longer row of figures is counted, not shown.
+LISTED = 12
 
 
 def table(result: Evaluation) -> str:
     """What was measured, one row each, with 95 % intervals."""
+    head = (
+        f"{result.exams} exams of {result.patients} patients ({result.positives} positive, {result.images} images), "
+        f"split {result.split!r}"
+    )
+    lines = [f"| {name} | {value} |" for name, value in rows_of(result)]
+    return "\n".join([head, "", "| measure | value (95 % interval) |", "|---|---|", *lines])
+
+
+def rows_of(result: Evaluation) -> list[tuple[str, str]]:
+    """Each measure and its value."""
     rows = [(f"AUROC, {name}", str(interval)) for name, interval in result.auroc.items()]
     rows += [
         ("sensitivity at the operating point", str(result.sensitivity)),
@@ -19,9 +34,25 @@ def table(result: Evaluation) -> str:
             ("top-1 patch of a positive exam has its centre in the lesion", str(result.top1_in_lesion)),
             ("the same for a random in-breast patch", f"{result.random_in_lesion:.3f}"),
         ]
-    head = (
-        f"{result.exams} exams of {result.patients} patients ({result.positives} positive, {result.images} images), "
-        f"split {result.split!r}"
-    )
-    lines = [f"| {name} | {value} |" for name, value in rows]
-    return "\n".join([head, "", "| measure | value (95 % interval) |", "|---|---|", *lines])
+    return rows
+
+
+def flat(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
+    """Each of nested figures under its full name, such as `coherence: relevance`, as text."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = (f"{above}: {key}" if above else key).replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += flat(value, name)
+        elif isinstance(value, list | tuple):
+            listed = ", ".join(_text(one) for one in value)
+            rows.append((name, listed if len(value) <= LISTED else f"{len(value)} values"))
+        else:
+            rows.append((name, _text(value)))
+    return rows
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "not defined"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
