@@ -40,7 +40,7 @@ def plot(title: str, axes: tuple[str, str], series: Sequence[Series], top: float
     ]
     coloured = 0
     for place, one in enumerate(series):
-        colour, dash = (GREY, "1 3") if one.reference else (COLOURS[coloured % 3], DASHES[coloured % 3])
+        colour, dash = (GREY, "4 3") if one.reference else (COLOURS[coloured % 3], DASHES[coloured % 3])
         coloured += not one.reference
         parts += _series(one, (colour, dash), top)
         y = TOP + SIDE + BELOW + LINE * place + 6
@@ -56,7 +56,7 @@ def forest(title: str, rows: Sequence[tuple[str, tuple[float, float, float] | No
     bottom = TOP + LINE * len(rows)
     parts = [
         f'<svg class="plot" viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(title)}">',
-        f'<path d="M{names + line * SIDE:.1f} {TOP} V{bottom}" stroke="{GREY}" stroke-dasharray="1 3"/>',
+        f'<path d="M{names + line * SIDE:.1f} {TOP} V{bottom}" stroke="{GREY}" stroke-dasharray="4 3"/>',
         f'<path d="M{names} {bottom} h{SIDE}" stroke="#000"/>',
     ]
     for tick in range(6):
@@ -95,7 +95,7 @@ def _series(one: Series, style: tuple[str, str], top: float) -> list[str]:
 
     colour, dash = style
     way = " ".join("{:.1f},{:.1f}".format(*placed(x, y)) for x, y in one.points)
-    width = 1 if one.reference else 2
+    width = 1.5 if one.reference else 2
     parts = [
         f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-dasharray="{dash}" stroke-width="{width}"/>'
     ]

@@ -167,7 +167,7 @@ def _subgroups(page: Page) -> str:
     words = f"A group with fewer than {ENOUGH} positives or negatives is too small to judge."
     words += f" The manifest does not tell: {', '.join(missing)}." if missing else ""
     drawn = forest("AUROC of subgroups", rows, page.result.auroc["exam"].value)
-    words += " The dotted line is the AUROC of all exams."
+    words += " The dashed line is the AUROC of all exams."
     return _section("Subgroups", _note(words), _table(head, body), drawn)
 
 
