@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +11,13 @@ import typer
 
 from audit import cli as audit_cli
 from audit import report_cli
+from medproto.commands import evaluate as evaluate_cli
 from medproto.commands import inspect as inspect_cli
 from medproto.commands import prototypes as prototypes_cli
 from medproto.commands import train as train_cli
 from medproto.commands.caching import CacheBytes, CacheFolder, cache_of
 from medproto.commands.data import app as data_app
-from medproto.console import Outcome, bars, console, count_bar, fail, tell_inputs
+from medproto.console import Outcome, bars, console, count_bar, fail
 from medproto.datasets.cache import CACHE_BYTES
 from medproto.errors import EmptyExam, InputError, MedprotoError
 from medproto.records import Box
@@ -34,6 +34,7 @@ app.command("report")(report_cli.report)
 app.command("inspect")(inspect_cli.inspect)
 app.command("prototypes")(prototypes_cli.prototypes)
 app.command("train")(train_cli.train)
+app.command("evaluate")(evaluate_cli.evaluate)
 
 Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
 Url = Annotated[
@@ -41,33 +42,6 @@ Url = Annotated[
     typer.Option("--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database URL, where it is not in the home."),
 ]
 HOME = Path("medproto-home")
-
-
-@app.command()
-def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
-    manifest: Annotated[Path, typer.Argument(help="Manifest with a split column.")],
-    split: Annotated[str, typer.Option(help="Which split; never the one trained on.")] = "test",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    cache: CacheFolder = None,
-    cache_bytes: CacheBytes = CACHE_BYTES,
-) -> None:
-    """Evaluate a bundle on patients it never saw: AUROC with intervals by patient, and where the evidence lies."""
-    from medproto.bundle import load_bundle
-    from medproto.datasets.manifest import read_manifest
-    from medproto.evaluation.run import evaluate as run
-    from medproto.evaluation.run import load_split
-    from medproto.evaluation.words import table
-    from medproto.training.inputs import Loading
-
-    source, loaded = read_manifest(manifest), load_bundle(bundle)
-    with bars() as report:
-        loading = Loading(cache=cache_of(cache, cache_bytes), progress=report("reading images"))
-        data = load_split(loaded, source, split, loading)
-    if not as_json:
-        tell_inputs(data)
-    result = run(loaded, source, split, data)
-    typer.echo(json.dumps(result.plain(), indent=1) if as_json else table(result))
 
 
 @app.command()
