@@ -17,7 +17,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A measured value with its 95 % interval, bootstrap by patient."""
+    """A measured value with its 95 % interval; who measures says how the interval came about."""
 
     value: float
     low: float
