@@ -13,7 +13,9 @@ import torch
 
 from medproto.bundle import Bundle
 from medproto.evaluation import quality_coherence as coherence_of
+from medproto.evaluation.quality_alignment import Misalignment, Peaks, misalignment
 from medproto.evaluation.quality_coherence import NO_FINDING, Coherence, Findings, Truth, Whole
+from medproto.evaluation.quality_curves import Curves, measure_curves
 from medproto.evaluation.quality_stability import (
     PERTURBATIONS,
     Stability,
@@ -21,19 +23,23 @@ from medproto.evaluation.quality_stability import (
     mean_over_prototypes,
     same_place,
 )
+from medproto.model.cells import breast_cells
 from medproto.model.receptive_field import ReceptiveField
 from medproto.training.inputs import InputSet, Progress
 from medproto.training.similarities import Similarities, similarities
 
 #: Images that measures which change images are taken on, spread evenly over those given.
 MOST_CHANGED = 200
+#: The same for the measures that change each image many times.
+MOST_TRIED = 32
 
 
 @dataclass(frozen=True)
 class Quality:
     """Prototype quality; what needs annotations is None where no image has any.
 
-    `changed` is how many images were changed, and `stability` holds a figure for each change.
+    `changed` is how many images were changed, and `stability` holds a figure for each change. `curves` is None where no
+    image is of the positive class, or where blurring such images does not lower their margins.
     """
 
     images: int
@@ -41,6 +47,8 @@ class Quality:
     consistency: float | None
     changed: int
     stability: dict[str, Stability]
+    misalignment: Misalignment
+    curves: Curves | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ def measure_quality(bundle: Bundle, data: InputSet, progress: Progress | None = 
         consistency=consistency(placed.holds, category, placed.own),
         changed=len(some),
         stability=stability,
+        misalignment=_misalignment(bundle, data, scored, placed),
+        curves=_curves(bundle, data, scored),
     )
 
 
@@ -150,9 +160,29 @@ def _stability(
     return found
 
 
+def _misalignment(bundle: Bundle, data: InputSet, scored: Similarities, placed: _Placed) -> Misalignment:
+    """Of each tried image's strongest prototype, counted towards the image's own class."""
+    tried = _spread(len(data), MOST_TRIED)
+    some = data.select(tried)
+    prototype = (scored.images[tried] * bundle.model.last_layer.detach()[some.labels]).argmax(dim=1)
+    boxes = torch.from_numpy(placed.boxes[tried, prototype.numpy()])
+    field = bundle.model.backbone.receptive_field(*data.images.shape[2:])
+    peaks = Peaks(prototype, scored.cells[tried, prototype], boxes, breast_cells(some.breast, field))
+    return misalignment(bundle.model, some.images, some.breast, peaks)
+
+
+def _curves(bundle: Bundle, data: InputSet, scored: Similarities) -> Curves | None:
+    positive = torch.nonzero(data.labels == bundle.positive).flatten()
+    if not len(positive):
+        return None
+    tried = positive[_spread(len(positive), MOST_TRIED)]
+    some = data.select(tried.tolist())
+    return measure_curves(bundle, some, scored.cells[tried].numpy(), scored.images[tried].double().numpy())
+
+
 def _spread(count: int, most: int) -> list[int]:
     """At most so many places, spread evenly over all."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return sorted({int(place) for place in np.linspace(0, count - 1, min(count, most)).round()})
 
 
 def _part(progress: Progress | None, before: int, total: int) -> Progress | None:

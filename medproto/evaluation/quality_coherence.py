@@ -94,7 +94,7 @@ def holds_finding(boxes: Whole, findings: Findings) -> Truth:
     row = np.minimum((boxes[..., 0] + boxes[..., 2]) // 2, findings.mask.shape[1] - 1)
     column = np.minimum((boxes[..., 1] + boxes[..., 3]) // 2, findings.mask.shape[2] - 1)
     view = np.arange(len(boxes)).reshape(-1, *[1] * (boxes.ndim - 2))
-    held = findings.mask[view, row, column]
+    held: Truth = findings.mask[view, row, column]
     for image, box in zip(findings.image, findings.box, strict=True):
         centre = (box[:2] + box[2:]) // 2
         patch = boxes[image]

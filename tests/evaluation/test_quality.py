@@ -53,6 +53,23 @@ def test_each_change_has_its_figures(measured: Quality) -> None:
         assert 0 < found.same_finding <= 1
 
 
+def test_taking_the_strongest_patches_away_costs_more_than_taking_random_ones(measured: Quality) -> None:
+    found = measured.curves
+    assert found is not None
+    assert found.images == 6
+    ours, boxes = found.curves["by contribution"], found.curves["random boxes"]
+    assert ours.deletion_area < boxes.deletion_area
+    assert ours.insertion_area > boxes.insertion_area
+    # the same patches in another order come to the same end
+    assert ours.deletion[-1] == pytest.approx(found.curves["random prototypes"].deletion[-1])
+
+
+def test_an_adversary_lowers_the_similarity_from_within_the_patch(measured: Quality) -> None:
+    assert measured.misalignment.images == 24
+    assert measured.misalignment.drop_by_inside > 0
+    assert 0 <= measured.misalignment.moved_by_outside <= 1
+
+
 def test_quality_is_plain_json(measured: Quality) -> None:
     assert json.loads(json.dumps(asdict(measured), allow_nan=False))["images"] == 24
 
@@ -64,6 +81,7 @@ def test_without_annotations_their_measures_are_absent(trained: tuple[Bundle, In
     found = measure_quality(bundle, bare, lambda done, total: steps.append((done, total)))
     assert found.coherence is None
     assert found.consistency is None
+    assert found.curves is None
     assert {value.same_finding for value in found.stability.values()} == {None}
     assert found.changed == 2
     assert steps == sorted(steps)
