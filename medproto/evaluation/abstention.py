@@ -94,4 +94,4 @@ def risks(signal: Vector, wrong: Flags) -> Vector:
 def _risk(wrong: Flags, chosen: Flags, patients: Sequence[str]) -> Interval | None:
     if not chosen.any():
         return None
-    return clustered_share(wrong[chosen], [patients[i] for i in np.flatnonzero(chosen)])
+    return clustered_share(wrong[chosen], [patients[i] for i in np.flatnonzero(chosen).tolist()])

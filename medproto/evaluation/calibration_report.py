@@ -80,7 +80,9 @@ def calibration_report(probability: Vector, positive: Flags, patients: Sequence[
         brier_of_prevalence=float(positive.mean() * (1 - positive.mean())),
         ece=float(calibration_error(probability, outcome[None], bins)[0]),
         ece_if_perfect=error_if_perfect(probability, bins),
-        bins=tuple(_bin(probability[group], positive[group], [patients[i] for i in group]) for group in groups),
+        bins=tuple(
+            _bin(probability[group], positive[group], [patients[i] for i in group.tolist()]) for group in groups
+        ),
     )
 
 

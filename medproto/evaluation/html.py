@@ -71,8 +71,8 @@ def _head(page: Page) -> str:
 
 def _classification(page: Page) -> str:
     fixed = f"{page.details.units[0].fixed:.0%}"
-    head = ("unit", "cases / positive", "AUROC", "by DeLong", "AUPRC (by chance)")
-    head += (f"sensitivity at {fixed} specificity", f"specificity at {fixed} sensitivity")
+    at_fixed = (f"sensitivity at {fixed} specificity", f"specificity at {fixed} sensitivity")
+    head = ("unit", "cases / positive", "AUROC", "by DeLong", "AUPRC (by chance)", *at_fixed)
     body = [_unit_row(unit) for unit in page.details.units]
     curves = [Series(unit.unit, unit.roc) for unit in page.details.units if unit.unit in ("exam", "breast", "image")]
     chance = Series("chance", ((0, 0), (1, 1)), reference=True)

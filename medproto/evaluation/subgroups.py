@@ -122,4 +122,4 @@ def _auroc(unit: Unit) -> Interval | None:
 def _share(hits: Flags, of: Flags, patients: Sequence[str]) -> Interval | None:
     if not of.any():
         return None
-    return clustered_share(hits[of], [patients[i] for i in np.flatnonzero(of)])
+    return clustered_share(hits[of], [patients[i] for i in np.flatnonzero(of).tolist()])
