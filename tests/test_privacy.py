@@ -159,7 +159,8 @@ def run_everything(root: Path, console: Console) -> int:
         console("inspect", path, "--json", "--png", made / f"inspected-{code}.png", exit_code=code)
     console("train", write_config(root), manifest, "--out", bundle, "--cache", made / "cache")
     console("evaluate", bundle, manifest, "--cache", made / "cache")
-    console("evaluate", bundle, manifest, "--cache", made / "cache", "--json")
+    console("evaluate", bundle, manifest, "--cache", made / "cache", "--json", "--out", made / "evaluated")
+    console("prototypes", bundle, manifest, "--html", made / "prototypes")
     last, refused = sorted(path for path in source.iterdir() if path.name.endswith("-13")), source / "refused"
     said = console("score", bundle, *last, refused, "--home", home, exit_code=3)
     number = int(next(re.finditer(r"entry (\d+): exam-", said))[1])
