@@ -254,7 +254,8 @@ def test_verification_takes_no_more_memory_for_a_longer_ledger(tmp_path: Path, s
         tracemalloc.stop()
     assert ledger.count() == 8001
     ledger.close()
-    assert peaks[1] < 1.2 * peaks[0], peaks
+    # 6,000 entries more: a digest kept of each would take 192 kB, what other threads do meanwhile a few
+    assert peaks[1] - peaks[0] < 64_000, peaks
 
 
 TEXTS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)

@@ -42,7 +42,7 @@ def test_settings_survive_the_way_through_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"sead": 1}, r"unknown key 'sead', allowed here: classes, costs, cycles, data, ingest, inputs, "),
+        ({"sead": 1}, r"unknown key 'sead', allowed here: classes, costs, cycles, data, deterministic, ingest, "),
         ({"model": {"strid": 8}}, r"unknown key 'model\.strid', allowed here: backbone, classes, latent_channels, "),
         ({"inputs": {"row": 8}}, r"unknown key 'inputs\.row', allowed here: columns, margin, rows"),
         (
