@@ -12,13 +12,16 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION: Final = 1
+#: 2 since boxes are blanked: bodies of version 1 are read as they are.
+SCHEMA_VERSION: Final = 2
 #: Relative tolerance within which the contributions of a prediction add up to its margin.
 CONTRIBUTION_TOLERANCE = 1e-5
 
 Severity = Literal["refuse", "warn", "note"]
 Laterality = Literal["L", "R"]
 Decision = Literal["flagged", "not flagged", "no decision"]
+#: How a box was found: the square of the cell, a threshold of the similarity map, gradient x input of the cell.
+BoxKind = Literal["patch", "threshold", "attribution"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -120,10 +123,48 @@ class PrototypeSource(Record):
     ]
 
 
+class Blanking(Record):
+    """What is left of a match when a box of its image is replaced by its blurred surround.
+
+    Drops of the similarity are shares of the drop when the whole breast is blanked, so 1 is all that the breast gave.
+
+    Args:
+        kind: how the box was found.
+        box: what was blanked.
+        at_cell: drop at the cell that was scored.
+        anywhere: drop of the maximum over all cells and views of the exam.
+        random_at_cell: mean of the first drop over random boxes of the same area in the breast of that image.
+        random_anywhere: the same of the second.
+        boxes: how many random boxes there were.
+        as_strong: how many of them lowered the similarity at the cell at least as much.
+    """
+
+    kind: BoxKind
+    box: Box
+    at_cell: float
+    anywhere: float
+    random_at_cell: float
+    random_anywhere: float
+    boxes: Annotated[int, Field(gt=0)]
+    as_strong: Annotated[int, Field(ge=0)]
+
+    @property
+    def gain(self) -> float:
+        """Drop at the cell beyond that of a random box."""
+        return self.at_cell - self.random_at_cell
+
+    @property
+    def no_better_than_random(self) -> bool:
+        """Whether a random box did as well: on the mean, or one in ten of them."""
+        return self.gain <= 0 or self.as_strong > self.boxes // 10
+
+
 class PrototypeMatch(Record):
     """One prototype, the place in the exam where it found its best match, and what that counted.
 
-    `weight` is the prototype's weight on the margin, so `contribution = weight * similarity`.
+    `weight` is the prototype's weight on the margin, so `contribution = weight * similarity`. `blanking` has one entry
+    for each kind of box, the one to be shown first; it is empty where the match is not pictured, was not checked, or
+    where blanking the whole breast does not lower the similarity.
     """
 
     prototype_id: str
@@ -139,6 +180,7 @@ class PrototypeMatch(Record):
     overlay: Digest | None
     similarity_map: Digest | None
     source: PrototypeSource
+    blanking: tuple[Blanking, ...] = ()
 
 
 class OperatingPoint(Record):
@@ -173,7 +215,7 @@ class Likeness(Record):
 class Prediction(Record):
     """One scored exam. Every prototype of the bundle is in `matches`, by falling contribution to the positive class."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     exam_id: str
     patient_id: str
     bundle_id: Digest

@@ -73,7 +73,7 @@ def test_explanation_without_evidence_is_invalid(field: str) -> None:
     [
         ({"margin": math.nan}, "finite number"),
         ({"comment": "fine"}, r"comment\n.*Extra inputs are not permitted"),
-        ({"schema_version": 2}, r"schema_version\n.*Input should be 1"),
+        ({"schema_version": 3}, r"schema_version\n.*Input should be 1 or 2"),
         ({"decision": "maybe"}, r"decision\n.*'flagged', 'not flagged' or 'no decision'"),
         ({"probability": 1.2}, r"probability\n.*less than or equal to 1"),
         ({"bundle_id": "ABC"}, r"bundle_id\n.*pattern"),
