@@ -1,0 +1,51 @@
+"""What is put in place of a part that is taken away."""
+
+from __future__ import annotations
+
+import torch
+
+from medproto.blurring import blurred_surround
+
+
+def square(rows: slice, columns: slice, size: int = 64) -> torch.Tensor:
+    where = torch.zeros(1, 1, size, size, dtype=torch.bool)
+    where[..., rows, columns] = True
+    return where
+
+
+def test_a_bright_square_on_even_ground_is_gone() -> None:
+    where = square(slice(20, 37), slice(11, 40))
+    images = torch.where(where, 1.0, 0.3)
+    assert torch.allclose(blurred_surround(images, where), torch.full_like(images, 0.3), atol=1e-6)
+
+
+def test_nothing_outside_the_mask_is_touched() -> None:
+    images = torch.rand(2, 1, 50, 37, generator=torch.Generator().manual_seed(0))
+    where = torch.zeros(2, 1, 50, 37, dtype=torch.bool)
+    where[0, :, 10:20, 5:30] = True
+    filled = blurred_surround(images, where)
+    assert torch.equal(filled[~where], images[~where])
+    assert torch.equal(filled[1], images[1])
+    assert not torch.equal(filled[0], images[0])
+
+
+def test_fill_follows_the_surround_and_holds_no_detail() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(1, 1, 64, 64).contiguous()
+    noise = 0.2 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    where = square(slice(24, 40), slice(24, 40))
+    filled = blurred_surround(ramp + noise, where)[..., 24:40, 24:40]
+    assert float(filled[..., 0].mean()) < float(filled[..., -1].mean())
+    assert float((filled - (ramp + 0.1)[..., 24:40, 24:40]).abs().max()) < 0.12
+    assert float(filled.diff(dim=2).abs().mean()) < 0.1 * float(noise.diff(dim=2).abs().mean())
+
+
+def test_nothing_of_the_hidden_part_shines_through() -> None:
+    where = square(slice(0, 30), slice(0, 30))
+    ground = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(blurred_surround(ground, where), blurred_surround(torch.where(where, 9.0, ground), where))
+
+
+def test_an_image_that_is_masked_as_a_whole_becomes_its_mean() -> None:
+    images = torch.rand(1, 1, 9, 12, generator=torch.Generator().manual_seed(3))
+    filled = blurred_surround(images, torch.ones_like(images, dtype=torch.bool))
+    assert torch.allclose(filled, images.mean().expand_as(images))
