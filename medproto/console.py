@@ -56,8 +56,11 @@ def fail(sentence: str) -> None:
 
 @contextmanager
 def bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
-    """A reporter: give it a title, get a progress callback (done, total) that draws a bar with its remaining time."""
-    with _progress() as progress:
+    """A reporter: give it a title, get a progress callback (done, total) that draws a bar with its remaining time.
+
+    The bars are drawn on standard error, so that what a command says can be piped.
+    """
+    with _progress(Console(stderr=True, soft_wrap=True)) as progress:
 
         def report(title: str) -> Callable[[int, int], None]:
             task = progress.add_task(title, total=None)
@@ -68,8 +71,8 @@ def bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
 
 @contextmanager
 def count_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """One bar that advances by one at each call."""
-    with _progress() as progress:
+    """One bar that advances by one at each call; what the console prints meanwhile scrolls above it."""
+    with _progress(console) as progress:
         task = progress.add_task(title, total=total)
         yield lambda: progress.advance(task)
 
@@ -114,13 +117,13 @@ def _reasons(refused: dict[str, Any]) -> str:
     return " ".join(f["sentence"] for f in refused["findings"] if f["severity"] == "refuse")
 
 
-def _progress() -> Progress:
+def _progress(shown_on: Console) -> Progress:
     return Progress(
         TextColumn("{task.description:<28}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=shown_on,
         transient=False,
     )

@@ -98,9 +98,19 @@ def darker(data: InputSet) -> InputSet:
     return replace(data, images=data.images * 0.9)
 
 
+def moved_up(data: InputSet) -> InputSet:
+    """Everything one pixel further up; the last row is doubled, the first is lost."""
+    return _moved(data, -2, back=True)
+
+
 def moved_down(data: InputSet) -> InputSet:
     """Everything one pixel further down; the first row is doubled, the last is lost."""
     return _moved(data, -2)
+
+
+def moved_left(data: InputSet) -> InputSet:
+    """Everything one pixel further to the left; the last column is doubled, the first is lost."""
+    return _moved(data, -1, back=True)
 
 
 def moved_right(data: InputSet) -> InputSet:
@@ -112,19 +122,25 @@ def moved_right(data: InputSet) -> InputSet:
 PERTURBATIONS: Mapping[str, Perturbation] = {
     "noise": noisy,
     f"JPEG {JPEG_QUALITY}": compressed,
+    "one pixel up": moved_up,
     "one pixel down": moved_down,
+    "one pixel to the left": moved_left,
     "one pixel to the right": moved_right,
     "brighter": brighter,
     "darker": darker,
 }
 
 
-def _moved(data: InputSet, axis: int) -> InputSet:
-    planes = (data.images, data.breast, data.lesion)
-    images, breast, lesion = (
-        torch.cat([plane.narrow(axis, 0, 1), plane.narrow(axis, 0, plane.shape[axis] - 1)], dim=axis)
-        for plane in planes
-    )
+def _moved(data: InputSet, axis: int, back: bool = False) -> InputSet:
+    """Along that axis by one, towards its start where it goes back; the line at the border left behind is doubled."""
+
+    def moved(plane: Tensor) -> Tensor:
+        length = plane.shape[axis]
+        if back:
+            return torch.cat([plane.narrow(axis, 1, length - 1), plane.narrow(axis, length - 1, 1)], dim=axis)
+        return torch.cat([plane.narrow(axis, 0, 1), plane.narrow(axis, 0, length - 1)], dim=axis)
+
+    images, breast, lesion = (moved(plane) for plane in (data.images, data.breast, data.lesion))
     return replace(data, images=images, breast=breast, lesion=lesion)
 
 

@@ -12,6 +12,8 @@ from medproto.model.receptive_field import Axis, ReceptiveField
 
 #: A cell may win where at least this share of its patch lies in the breast.
 BREAST_SHARE = 0.5
+#: Masks that are summed up at once: the sums take several times the room of the masks.
+BATCH = 64
 #: A cell belongs to a lesion where at least this share of its patch does, its centre included.
 LESION_SHARE = 0.25
 
@@ -25,6 +27,10 @@ def share_inside(planes: Tensor, field: ReceptiveField) -> Tensor:
     Returns:
         Shape (V, H, W), in [0, 1].
     """
+    return torch.cat([_share_inside(some, field) for some in planes.split(BATCH)])
+
+
+def _share_inside(planes: Tensor, field: ReceptiveField) -> Tensor:
     # A cumulative sum gives the sum over any square, cut at the input's border.
     total = torch.nn.functional.pad((planes > 0).float().cumsum(1).cumsum(2), (1, 0, 1, 0))
     top, bottom = _edges(field.rows, planes.shape[1])

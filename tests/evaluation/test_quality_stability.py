@@ -11,7 +11,9 @@ from medproto.evaluation.quality_stability import (
     consistency,
     mean_over_prototypes,
     moved_down,
+    moved_left,
     moved_right,
+    moved_up,
     same_place,
 )
 from tests.factories import input_set
@@ -53,6 +55,16 @@ def test_images_and_lesions_move_together_by_one_pixel() -> None:
     assert torch.equal(down.lesion[:, 1:], data.lesion[:, :-1])
     assert torch.equal(right.images[..., 1:], data.images[..., :-1])
     assert torch.equal(right.lesion[:, :, 1:], data.lesion[:, :, :-1])
+    up, left = moved_up(data), moved_left(data)
+    assert torch.equal(up.images[:, :, :-1], data.images[:, :, 1:])
+    assert torch.equal(up.lesion[:, :-1], data.lesion[:, 1:])
+    assert torch.equal(left.images[..., :-1], data.images[..., 1:])
+    assert torch.equal(left.breast[:, :, :-1], data.breast[:, :, 1:])
+
+
+def test_stability_is_asked_at_every_one_pixel_shift_and_at_jpeg_90() -> None:
+    wanted = {"one pixel up", "one pixel down", "one pixel to the left", "one pixel to the right", "JPEG 90"}
+    assert wanted < set(PERTURBATIONS)
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
