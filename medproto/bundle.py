@@ -43,8 +43,31 @@ class PrototypeEntry(Record):
     source: PrototypeSource
 
 
+class SplitRecord(Record):
+    """One split of the data, counted over the images that were read.
+
+    Args:
+        annotated: images with a lesion mask or boxes.
+        by: field -> value -> images, for the fields that the manifest tells.
+        left_out: reason code -> rows that were not read; a row may have several.
+    """
+
+    patients: int
+    exams: int
+    images: int
+    annotated: int
+    by: dict[str, dict[str, int]]
+    left_out: dict[str, int]
+
+
+class DataRecord(Record):
+    """What the bundle was made from, by split; only `train` and `val` were used."""
+
+    splits: dict[str, SplitRecord]
+
+
 class BundleManifest(Record):
-    """All of a bundle but its tensors and pictures."""
+    """All of a bundle but its tensors and pictures; `data` is None in bundles from before it was counted."""
 
     format: Literal[1] = 1
     name: str
@@ -59,6 +82,7 @@ class BundleManifest(Record):
     data_name: str
     data_licence: str
     data_digest: Digest
+    data: DataRecord | None = None
     metrics: dict[str, float]
     training: dict[str, JsonValue]
     software: dict[str, str]

@@ -18,6 +18,7 @@ from medproto.likeness import LikenessModel, fit_likeness
 from medproto.model.protopnet import ProtoPNet, build_model
 from medproto.predict import software
 from medproto.training.checkpoint import Checkpoint
+from medproto.training.data_record import count_data
 from medproto.training.descent import NOWHERE, Watch, descend, kept_epoch
 from medproto.training.features import FrozenFeatures
 from medproto.training.inputs import PLAINLY, InputSet, Loading, load_inputs
@@ -211,6 +212,7 @@ def _draft(
         data_name=manifest.rows[0].source or manifest.path.stem,
         data_licence=_licence(manifest),
         data_digest=manifest.digest,
+        data=count_data(manifest, data, tuple(settings.classes)),
         metrics={"validation_auroc": auroc(margin, is_positive), "validation_exams": float(len(margin))},
         training={"settings": settings.model_dump(mode="json"), "left_out": list(data.left_out)} | fitted.protocol,
         software=software(),
