@@ -56,6 +56,12 @@ class HeldOut:
         flagged: NDArray[np.bool_] = self.exams.margins >= self.bundle.manifest.operating_point.margin
         return flagged
 
+    @property
+    def exam_names(self) -> tuple[str, ...]:
+        """Name of each exam in the manifest, N of them."""
+        names = dict(zip(self.data.bags.tolist(), (source.row.exam for source in self.data.sources), strict=True))
+        return tuple(names[exam] for exam in range(len(self.exams.margins)))
+
 
 def score_held_out(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> HeldOut:
     """Score a split.

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from medproto.bundle import Bundle
 from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
-from medproto.evaluation.classification import Interval, auroc_interval, share_interval
+from medproto.evaluation.classification import Interval, Vector, auroc_interval
 from medproto.evaluation.held_out import HeldOut, score_held_out, units
 from medproto.evaluation.intervals import clustered_share
 from medproto.model.cells import breast_cells, centre_inside
@@ -22,9 +23,10 @@ from medproto.training.similarities import Similarities
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results on one split; shares and AUROC with 95 % intervals, those of all but `top1_in_lesion` by patient.
+    """Results on one split; shares and AUROC with 95 % intervals by patient.
 
     `auroc` holds one figure per unit of scoring: image, breast, exam, and exams reduced to some of their views.
+    `top1_in_lesion` is of annotated positive exams; `missed_exams` names those whose strongest patch lies elsewhere.
     """
 
     bundle_id: str
@@ -39,6 +41,7 @@ class Evaluation:
     specificity: Interval
     top1_in_lesion: Interval | None
     random_in_lesion: float | None
+    missed_exams: tuple[str, ...]
     prototypes: int
     distinct_prototypes: int
     unlike_training: Interval
@@ -47,6 +50,16 @@ class Evaluation:
     def plain(self) -> dict[str, object]:
         """The same as plain values, for JSON and the ledger."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Localised:
+    """Annotated positive exams, by number: whether the strongest patch of each has its centre in the lesion (N,), and
+    the share of random in-breast patches that have (N,)."""
+
+    exams: NDArray[np.intp]
+    hits: NDArray[np.bool_]
+    random: Vector
 
 
 def load_split(bundle: Bundle, manifest: Manifest, split: str, loading: Loading = PLAINLY) -> InputSet:
@@ -77,7 +90,7 @@ def summarise(held: HeldOut) -> Evaluation:
     """What every evaluation says of a scored split."""
     bundle, data = held.bundle, held.data
     positive, flagged, patients = held.exams.positive, held.flagged, np.asarray(held.exams.patients)
-    hits, random_rate = localise(bundle, data, held.scored, (held.best, held.view))
+    found = localise(bundle, data, held.scored, (held.best, held.view))
     return Evaluation(
         bundle_id=bundle.bundle_id,
         manifest_digest=held.manifest_digest,
@@ -89,8 +102,9 @@ def summarise(held: HeldOut) -> Evaluation:
         auroc={unit.name: auroc_interval(unit.margins, unit.positive, unit.patients) for unit in units(held)},
         sensitivity=clustered_share(flagged[positive], patients[positive].tolist()),
         specificity=clustered_share(~flagged[~positive], patients[~positive].tolist()),
-        top1_in_lesion=share_interval(sum(hits), len(hits)) if hits else None,
-        random_in_lesion=random_rate,
+        top1_in_lesion=clustered_share(found.hits, patients[found.exams].tolist()) if len(found.hits) else None,
+        random_in_lesion=float(found.random.mean()) if len(found.hits) else None,
+        missed_exams=tuple(held.exam_names[exam] for exam in found.exams[~found.hits].tolist()),
         prototypes=len(bundle.manifest.prototypes),
         distinct_prototypes=len({entry.source.patch for entry in bundle.manifest.prototypes}),
         unlike_training=clustered_share(held.distance > bundle.likeness.threshold, held.exams.patients),
@@ -100,9 +114,8 @@ def summarise(held: HeldOut) -> Evaluation:
 
 def localise(
     bundle: Bundle, data: InputSet, scored: Similarities, bags: tuple[torch.Tensor, torch.Tensor]
-) -> tuple[list[bool], float | None]:
-    """Whether the strongest patch of each annotated positive exam has its centre in the lesion, and a random patch's
-    rate.
+) -> Localised:
+    """Where the strongest patch of each annotated positive exam lies.
 
     Args:
         bags: best similarity of each exam (N, P) and the image that holds it (N, P).
@@ -112,7 +125,7 @@ def localise(
     centres = centre_inside(data.lesion, field)
     allowed = breast_cells(data.breast, field)
     strongest = (bundle.margin_weights * best.double()).argmax(dim=1)
-    hits, rates = [], []
+    exams, hits, rates = list[int](), list[bool](), list[float]()
     for bag in torch.nonzero(data.bag_labels() == bundle.positive).flatten().tolist():
         members = torch.nonzero((data.bags == bag) & (data.labels == bundle.positive)).flatten()
         if not (data.lesion[members] > 0).any():
@@ -120,8 +133,9 @@ def localise(
         prototype = int(strongest[bag])
         image = int(view[bag, prototype])
         is_positive = int(data.labels[image]) == bundle.positive
+        exams.append(bag)
         hits.append(is_positive and bool(centres[image].flatten()[int(scored.cells[image, prototype])]))
         views = torch.nonzero(data.bags == bag).flatten()
         in_lesion = centres[members] & allowed[members]
         rates.append(float(in_lesion.sum()) / float(allowed[views].sum()))
-    return hits, float(np.mean(rates)) if rates else None
+    return Localised(np.array(exams, dtype=np.intp), np.array(hits, dtype=bool), np.array(rates, dtype=np.float64))

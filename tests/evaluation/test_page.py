@@ -37,7 +37,7 @@ def test_folder_holds_one_json_and_one_page(written: Path) -> None:
     assert sorted(path.name for path in written.iterdir()) == ["evaluation.html", "evaluation.json"]
 
 
-def test_every_unit_adds_up_in_the_json(written: Path) -> None:
+def test_every_unit_adds_up_in_the_json(written: Path, trained: Trained) -> None:
     found = json.loads((written / "evaluation.json").read_text(encoding="utf-8"))
     assert [unit["unit"] for unit in found["units"]] == list(found["auroc"])
     for unit in found["units"]:
@@ -49,6 +49,8 @@ def test_every_unit_adds_up_in_the_json(written: Path) -> None:
         assert unit["roc"][0] == [0, 0]
         assert unit["roc"][-1] == [1, 1]
         assert unit["auroc"] == found["auroc"][unit["unit"]]
+    assert len(found["missed_exams"]) == round((1 - found["top1_in_lesion"]["value"]) * found["positives"])
+    assert set(found["missed_exams"]) <= {row.exam for row in trained.manifest.rows if row.label == "malignant"}
     assert found["units"][0]["sensitivity"] == found["sensitivity"]
     assert sum(group["cases"] for group in found["calibration"]["bins"]) == found["exams"]
     assert found["abstention"]["kept"] + found["abstention"]["marked"] == found["exams"]
