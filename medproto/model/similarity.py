@@ -18,7 +18,7 @@ Similarity = Literal["log", "cosine"]
 EPSILON = 1e-4
 #: Of |z|^2 + |p|^2, what the float64 expansion of a squared distance may be off by.
 ROUNDING = 1e-14
-#: Distances a search holds at once: 512 KiB of float32, about what a core's second cache holds.
+#: Distances, or differences, held at once: 512 KiB of float32, about what a core's second cache holds.
 BLOCK = 2**17
 
 
@@ -65,7 +65,7 @@ def training_maps(features: Tensor, prototypes: Tensor) -> Tensor:
 def nearest_cells(features: Tensor, prototypes: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Distance of every prototype to its nearest allowed cell of each view, and that cell, the first on a tie.
 
-    The search uses the expansion |z|^2 - 2 z.p + |p|^2, a block of one view's distances at a time, and keeps none; the
+    The search uses the expansion |z|^2 - 2 z.p + |p|^2, a block of distances at a time, and keeps none; the
     winning distance is recomputed as |z - p|^2, so it is exact at zero, and the backward pass touches the winning
     cells alone.
 
@@ -89,15 +89,18 @@ class _NearestCells(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cells: Tensor, prototypes: Tensor, blocked: Tensor | None) -> tuple[Tensor, Tensor]:
         views, _, length = cells.shape
-        each = range(views)
+        step = max(1, BLOCK // (len(prototypes) * length))
+        groups = [slice(start, start + step) for start in range(0, views, step)]
         with torch.autocast(cells.device.type, enabled=False):
-            winner = torch.stack([_search(cells[v], prototypes, None if blocked is None else blocked[v]) for v in each])
+            found = [_search(cells[at], prototypes, None if blocked is None else blocked[at]) for at in groups]
+        winner = torch.cat(found)
         offset = length * torch.arange(views, device=cells.device).unsqueeze(1)
         distinct, place = torch.unique(winner + offset, return_inverse=True)
         rows = cells.transpose(1, 2)[distinct // length, distinct % length]
-        # View by view: all (V, P, D) differences at once would be the largest array of the whole layer.
-        gaps = (rows.index_select(0, at).sub_(prototypes) for at in place)
-        distance = torch.stack([gap.square_().sum(dim=1) for gap in gaps])
+        # A few views at a time: all (V, P, D) differences at once would be the largest array of the whole layer.
+        distance = torch.cat(
+            [_gaps(rows, at, prototypes).square_().sum(dim=2) for at in place.split(_at_once(prototypes))]
+        )
         ctx.save_for_backward(prototypes, rows, distinct, place)
         ctx.shape = cells.shape
         ctx.mark_non_differentiable(winner)
@@ -109,13 +112,15 @@ class _NearestCells(torch.autograd.Function):
         prototypes, rows, distinct, place = ctx.saved_tensors
         of_cells, of_prototypes = ctx.needs_input_grad[:2]
         by_row, by_prototype = torch.zeros_like(rows), torch.zeros_like(prototypes)
-        for at, weight in zip(place, 2 * slope, strict=True):
+        step = _at_once(prototypes)
+        for at, weight in zip(place.split(step), (2 * slope).split(step), strict=True):
             # z - p itself, not its expansion: the slope of the log is 1e4 where the two meet.
-            pull = rows.index_select(0, at).sub_(prototypes).mul_(weight.unsqueeze(1))
+            pull = _gaps(rows, at, prototypes).mul_(weight.unsqueeze(2))
             if of_cells:
-                by_row.scatter_add_(0, at.unsqueeze(1).expand_as(pull), pull)
+                each = pull.flatten(0, 1)
+                by_row.scatter_add_(0, at.reshape(-1, 1).expand_as(each), each)
             if of_prototypes:
-                by_prototype.sub_(pull)
+                by_prototype.sub_(pull.sum(dim=0))
         if not of_cells:
             return None, by_prototype, None
         by_cell = rows.new_zeros(ctx.shape)
@@ -123,18 +128,32 @@ class _NearestCells(torch.autograd.Function):
         return by_cell, by_prototype if of_prototypes else None, None
 
 
+def _gaps(rows: Tensor, places: Tensor, prototypes: Tensor) -> Tensor:
+    """Rows (R, D) at places (V, P), less the prototypes (P, D): shape (V, P, D)."""
+    return rows.index_select(0, places.flatten()).view(*places.shape, -1).sub_(prototypes)
+
+
+def _at_once(prototypes: Tensor) -> int:
+    """Views whose differences to the prototypes (P, D) make up a block."""
+    return max(1, BLOCK // prototypes.numel())
+
+
 def _search(cells: Tensor, prototypes: Tensor, blocked: Tensor | None) -> Tensor:
-    """Flat index of the cell of one view (D, L) nearest to each prototype, shape (P,); blocked is (L,) or (P, L)."""
+    """Flat index of the cell of each view (V, D, L) nearest to each prototype, shape (V, P); blocked is (V, L) or
+    (V, P, L)."""
     # |z|^2 varies over cells, |p|^2 does not: the latter cannot change the winner.
-    half = cells.square().sum(dim=0).mul_(0.5)
-    size = max(1, BLOCK // len(half))
+    half = cells.square().sum(dim=1, keepdim=True).mul_(0.5)
+    size = max(1, BLOCK // (len(cells) * cells.shape[2]))
     winners = []
     for start in range(0, len(prototypes), size):
-        part = torch.addmm(half, prototypes[start : start + size], cells, alpha=-1)
+        some = prototypes[start : start + size]
+        part = torch.baddbmm(half, some.expand(len(cells), -1, -1), cells, alpha=-1)
         if blocked is not None:
-            part.masked_fill_(blocked if blocked.dim() == 1 else blocked[start : start + size], torch.inf)
-        winners.append(part.min(dim=1).indices)
-    return torch.cat(winners)
+            part.masked_fill_(
+                blocked.unsqueeze(1) if blocked.dim() == 2 else blocked[:, start : start + size], torch.inf
+            )
+        winners.append(part.min(dim=2).indices)
+    return torch.cat(winners, dim=1)
 
 
 def bag_maximum(similarities: Tensor, bags: Tensor, bag_count: int) -> tuple[Tensor, Tensor]:
