@@ -30,6 +30,10 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
     varied: Annotated[bool, typer.Option("--varied", help="Machines of all kinds, not three that are alike.")] = False,
     priors: Annotated[float, typer.Option(min=0, max=1, help="Share of patients with an earlier exam too.")] = 0.0,
+    variant: Annotated[
+        str,
+        typer.Option(help="plain; vendor, blur, unseen (unlike it); or marker: malignant films show a skin marker."),
+    ] = "plain",
     specials: Annotated[
         bool, typer.Option("--specials", help="Also OUT/specials: images to be refused, marked or not readable.")
     ] = False,
@@ -40,7 +44,7 @@ def phantom(
     from medproto.datasets.phantom.specials import SPECIALS, write_specials
     from medproto.datasets.splits import split_patients
 
-    cohort = Cohort(patients, seed, varied, priors)
+    cohort = Cohort(patients, seed, varied, priors, variant)
     with bars() as report:
         path = write_phantom(out, cohort, report("writing SYNTHETIC patients"), workers=2)
     write_manifest(path, split_patients(read_manifest(path).rows, SPLITS, seed))

@@ -1,4 +1,5 @@
-"""Findings of the phantom: two benign kinds, two malignant ones, and bright specks that mean nothing.
+"""Findings of the phantom: two benign kinds, two malignant ones, two more that plain cohorts never show, and bright
+specks that mean nothing.
 
 A finding adds brightness in a bounded window; where it adds any is its mask. The same finding is drawn once per view,
 of the same kind and about the same size, never twice alike.
@@ -7,7 +8,7 @@ of the same kind and about the same size, never twice alike.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,9 +27,18 @@ from medproto.datasets.phantom.anatomy import (
     coarse_grid,
 )
 
-Kind = Literal["circumscribed mass", "coarse calcifications", "spiculated mass", "clustered microcalcifications"]
+Kind = Literal[
+    "circumscribed mass",
+    "coarse calcifications",
+    "spiculated mass",
+    "clustered microcalcifications",
+    "architectural distortion",
+    "focal asymmetry",
+]
 BENIGN: tuple[Kind, ...] = ("circumscribed mass", "coarse calcifications")
 MALIGNANT: tuple[Kind, ...] = ("spiculated mass", "clustered microcalcifications")
+#: Malignant too, but in a cohort of the variant `unseen` alone.
+UNSEEN: tuple[Kind, ...] = ("architectural distortion", "focal asymmetry")
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Finding:
     """What both views of one finding share.
 
     Args:
-        kind: one of `BENIGN` or `MALIGNANT`.
+        kind: one of `BENIGN`, `MALIGNANT` or `UNSEEN`.
         radius_mm: radius of the mass, or of the group of calcifications.
         contrast: brightness it adds at its centre.
         depth: place between chest wall (0) and nipple (1).
@@ -63,7 +73,18 @@ class Finding:
     @property
     def label(self) -> str:
         """Class of an image that shows it."""
-        return "malignant" if self.kind in MALIGNANT else "benign"
+        return "benign" if self.kind in BENIGN else "malignant"
+
+    def unseen(self, rng: np.random.Generator) -> Finding:
+        """At the same depth a finding of a kind that plain cohorts never show."""
+        if rng.random() < 0.5:
+            return replace(
+                self,
+                kind="architectural distortion",
+                radius_mm=rng.uniform(7.0, 11.0),
+                contrast=rng.uniform(0.2, 0.28),
+            )
+        return replace(self, kind="focal asymmetry", radius_mm=rng.uniform(8.0, 13.0), contrast=rng.uniform(0.14, 0.2))
 
 
 @dataclass(frozen=True)
@@ -104,6 +125,8 @@ def paint(rng: np.random.Generator, finding: Finding, anatomy: Anatomy, picture:
         "spiculated mass": _spiculated,
         "clustered microcalcifications": _cluster,
         "coarse calcifications": _popcorn,
+        "architectural distortion": _distorted,
+        "focal asymmetry": _asymmetric,
     }
     shape = draw[finding.kind](rng, window, radius)
     inside = picture[window.rows, window.columns] > 0
@@ -145,9 +168,9 @@ def _place(rng: np.random.Generator, finding: Finding, anatomy: Anatomy) -> tupl
 
 
 def _mask(kind: Kind, shape: Field) -> NDArray[np.bool_]:
-    if kind in ("circumscribed mass", "spiculated mass"):
+    if kind in ("circumscribed mass", "spiculated mass", "focal asymmetry"):
         return np.asarray(shape > 0.2)
-    # A group of calcifications is annotated as one outlined area, as readers do: its hull with a margin of 4 pixels.
+    # What is of many parts is annotated as one outlined area, as readers do: its hull with a margin of 4 pixels.
     group = convex_hull_image(shape[::4, ::4] > 0.2)  # type: ignore[no-untyped-call]
     hull = ndimage.binary_dilation(group, iterations=1)
     return np.asarray(np.kron(hull, np.ones((4, 4), bool))[: shape.shape[0], : shape.shape[1]])
@@ -244,3 +267,25 @@ def _popcorn(rng: np.random.Generator, window: Window, radius_mm: float) -> Fiel
             lobe = _edge(size * rng.uniform(0.65, 0.85) - np.hypot(window.y - row, window.x - column), 0.25)
             np.maximum(shape, lobe, out=shape)
     return shape
+
+
+def _distorted(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
+    """Thin lines that radiate from a point, and no mass where they meet."""
+    shape = np.zeros((window.y.size, window.x.size), dtype=np.float32)
+    count = int(rng.integers(11, 17))
+    for start in (np.arange(count) + rng.uniform(-0.35, 0.35, count)) * 2 * np.pi / count:
+        length, width = radius_mm * rng.uniform(1.2, 1.9), rng.uniform(0.45, 0.7)
+        along = window.x * np.cos(start) + window.y * np.sin(start)
+        across = window.y * np.cos(start) - window.x * np.sin(start) - rng.normal(0, 0.015) * along**2
+        line = _edge(width - np.abs(across), 0.3) * _edge(along - rng.uniform(1.5, 3.0), 0.8)
+        faded = np.float32(rng.uniform(0.6, 1.0)) * line * np.sqrt(np.clip(1 - along / length, 0, 1))
+        np.maximum(shape, faded, out=shape)
+    return shape
+
+
+def _asymmetric(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
+    """More tissue than elsewhere: broad, without a margin, uneven as tissue is."""
+    distance, angle = _polar(rng, window)
+    inside = radius_mm * _lobed(rng, angle, range(2, 6), 0.3) - distance
+    uneven = ndimage.gaussian_filter(rng.standard_normal(distance.shape, dtype=np.float32), 1.2 / SPACING_MM)
+    return np.asarray(_edge(inside, 0.45 * radius_mm) * (0.85 + 0.15 * uneven / uneven.std()), dtype=np.float32)

@@ -15,7 +15,9 @@ from scipy import ndimage
 from medproto.datasets.dicom_encoding import LOSSLESS
 from medproto.datasets.phantom.anatomy import COLUMNS, ROWS, Breast, Density, Field, View, draw_anatomy
 from medproto.datasets.phantom.findings import BENIGN, MALIGNANT, Finding, Kind, paint, paint_specks
+from medproto.datasets.phantom.skin_marker import tape_on
 from medproto.datasets.phantom.styles import STYLES, VENDORS, Style
+from medproto.datasets.phantom.variants import PLAIN, Look, Variant
 from medproto.records import Laterality
 
 VIEWS: tuple[tuple[Laterality, View], ...] = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))
@@ -49,6 +51,7 @@ class Patient:
         study_date: day of the exam.
         age_years: age on that day.
         earlier: whether this is the exam before the cohort's.
+        variant: how her cohort differs from the plain one.
     """
 
     seed: int
@@ -60,6 +63,7 @@ class Patient:
     study_date: date
     age_years: int
     earlier: bool = False
+    variant: Variant = PLAIN
 
     @property
     def name(self) -> str:
@@ -82,8 +86,9 @@ class Patient:
         return f"medproto-phantom/{self.seed}/{self.number}{'/prior' if self.earlier else ''}"
 
     @classmethod
-    def draw(cls, seed: int, number: int, varied: bool = False) -> Patient:
-        """The patient of that number; `varied` has her machine be any of `VENDORS`, and changes no other draw."""
+    def draw(cls, seed: int, number: int, varied: bool = False, variant: Variant = PLAIN) -> Patient:
+        """The patient of that number; `varied` has her machine be any of `VENDORS`, and changes no other draw. A
+        variant changes what it is about alone."""
         kind, density = _plan(seed, number)
         rng = np.random.default_rng([seed, number, 0])
         first = Breast.draw(rng, density)
@@ -104,11 +109,12 @@ class Patient:
             seed=seed,
             number=number,
             breasts={sides[0]: first, sides[1]: second},
-            findings=findings,
-            style=style,
+            findings=_with_kinds_of(variant, (seed, number), findings),
+            style=style if not variant.looks else replace(style, model=_look(variant, seed, number).model),
             syntax=LOSSLESS[_turn(seed, number, 106, len(LOSSLESS))],
             study_date=date(2019, 1, 7) + timedelta(days=int(rng.integers(0, 1800))),
             age_years=int(rng.integers(45, 75)),
+            variant=variant,
         )
 
     def before(self) -> Patient:
@@ -129,14 +135,29 @@ class Patient:
         )
 
 
-def draw_view(patient: Patient, side: Laterality, view: View) -> tuple[Field, Mask | None]:
-    """Picture in [0, 1] as displayed (chest wall on the right for R), and its finding's mask; shapes (Y, X)."""
-    picture, mask = draw_tissue(patient, side, view)
-    return annotate(picture, side, view), mask
+@dataclass(frozen=True)
+class Drawing:
+    """A view as displayed (chest wall on the right for R); shapes (Y, X).
+
+    Args:
+        picture: in [0, 1].
+        mask: where its finding lies; None without one.
+        marker: where a skin marker lies; None without one.
+    """
+
+    picture: Field
+    mask: Mask | None
+    marker: Mask | None
 
 
-def draw_tissue(patient: Patient, side: Laterality, view: View) -> tuple[Field, Mask | None]:
-    """`draw_view` without what is burnt in: the marker and the word SYNTHETIC."""
+def draw_view(patient: Patient, side: Laterality, view: View) -> Drawing:
+    """The view with what is burnt in: side, view and the word SYNTHETIC."""
+    drawn = draw_tissue(patient, side, view)
+    return replace(drawn, picture=annotate(drawn.picture, side, view))
+
+
+def draw_tissue(patient: Patient, side: Laterality, view: View) -> Drawing:
+    """The view without what is burnt in."""
     key = [patient.seed, patient.number, 1 + VIEWS.index((side, view))]
     rng = np.random.default_rng(key)
     breast = patient.breasts[side]
@@ -150,12 +171,24 @@ def draw_tissue(patient: Patient, side: Laterality, view: View) -> tuple[Field, 
         again = np.random.default_rng([*key, 1])
         picture, mask = _compressed_otherwise(again, picture, mask)
         noise = again.standard_normal(picture.shape, dtype=np.float32)
+    # What a variant draws comes from a generator of its own: all else stays that of the plain exam.
+    own = np.random.default_rng([*key, 2])
+    marker = None
+    if patient.variant.marks_malignant and finding is not None and mask is not None and finding.label == "malignant":
+        marker = tape_on(own, anatomy, mask, picture)
+    picture = patient.variant.expose(own, picture)
     # Noise grows with brightness (quantum noise, square root), and is not quite absent in air.
     picture += breast.noise * noise * np.sqrt(np.clip(2 * picture, 0.01, 1.5))
     picture = np.clip(np.maximum(picture, breast.air + 0.003 * noise), 0, 1).astype(np.float32)
+    if patient.variant.looks:
+        picture = _look(patient.variant, patient.seed, patient.number).process(own, picture)
     if side == "R":
-        picture, mask = picture[:, ::-1].copy(), None if mask is None else mask[:, ::-1]
-    return picture, mask
+        picture, mask, marker = picture[:, ::-1].copy(), _mirrored(mask), _mirrored(marker)
+    return Drawing(picture, mask, marker)
+
+
+def _mirrored(mask: Mask | None) -> Mask | None:
+    return None if mask is None else mask[:, ::-1]
 
 
 def annotate(picture: Field, side: Laterality, view: View) -> Field:
@@ -190,6 +223,23 @@ def _plan(seed: int, number: int) -> tuple[Kind | None, Density]:
     ten, turn = divmod(cycle, len(_DENSITIES))
     density = _DENSITIES[int(np.random.default_rng([seed, ten, 102, slot]).permutation(len(_DENSITIES))[turn])]
     return _CYCLE[slot], density
+
+
+def _with_kinds_of(
+    variant: Variant, key: tuple[int, int], findings: dict[Laterality, Finding]
+) -> dict[Laterality, Finding]:
+    """The findings, malignant ones of kinds never seen where the variant has that."""
+    if not variant.unseen_kinds:
+        return findings
+    rng = np.random.default_rng([*key, 110])
+    return {
+        side: finding.unseen(rng) if finding.label == "malignant" else finding for side, finding in findings.items()
+    }
+
+
+def _look(variant: Variant, seed: int, number: int) -> Look:
+    """The processing of the patient's machine, of a variant that has some."""
+    return variant.looks[_turn(seed, number, 111, len(variant.looks))]
 
 
 def _turn(seed: int, number: int, stream: int, count: int) -> int:

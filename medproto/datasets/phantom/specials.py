@@ -138,11 +138,11 @@ def write_specials(out: Path, seed: int) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     patient = next(one for one in (Patient.draw(seed, number) for number in range(60)) if _suits(one))
-    tissue, mask = draw_tissue(patient, SIDE, VIEW)
-    place = np.argwhere(np.ones_like(tissue) if mask is None else mask).mean(axis=0)
+    drawn = draw_tissue(patient, SIDE, VIEW)
+    place = np.argwhere(np.ones_like(drawn.picture) if drawn.mask is None else drawn.mask).mean(axis=0)
     rows = []
     for special in SPECIALS:
-        picture = annotate(special.draw(tissue, (int(place[0]), int(place[1]))), SIDE, VIEW)
+        picture = annotate(special.draw(drawn.picture, (int(place[0]), int(place[1]))), SIDE, VIEW)
         rows += _write(out, patient, special, picture)
     _write_codes(out / "codes.csv")
     return write_manifest(out / "manifest.csv", rows)

@@ -53,7 +53,7 @@ def test_a_patient_is_the_same_in_a_cohort_of_any_size(cohort: Manifest, tmp_pat
 
 
 def test_another_seed_gives_another_picture() -> None:
-    pictures = [draw_view(Patient.draw(seed, 0), "R", "CC")[0] for seed in (1, 2)]
+    pictures = [draw_view(Patient.draw(seed, 0), "R", "CC").picture for seed in (1, 2)]
     assert not np.array_equal(*pictures)
 
 
@@ -114,7 +114,8 @@ def test_a_finding_is_seen_in_both_views_of_one_breast(cohort: Manifest) -> None
 def test_a_finding_is_brighter_than_the_tissue_around_it(kind: str) -> None:
     patients = (Patient.draw(SEED, number) for number in range(60))
     patient, side = next((p, s) for p in patients for s, finding in p.findings.items() if finding.kind == kind)
-    picture, mask = draw_view(patient, side, "CC")
+    drawn = draw_view(patient, side, "CC")
+    picture, mask = drawn.picture, drawn.mask
     assert mask is not None
     rows, columns = np.nonzero(mask)
     around = np.zeros_like(mask)
@@ -169,7 +170,7 @@ def test_dense_area_of_each_density_lies_within_a_standard_deviation_of_the_publ
 def test_markers_lie_in_air() -> None:
     patient = Patient.draw(SEED, 1)
     for side, view in VIEWS:
-        picture, _ = draw_view(patient, side, view)
+        picture = draw_view(patient, side, view).picture
         columns = slice(0, 140) if side == "R" else slice(-140, None)
         corner = picture[:66, columns]
         assert corner.max() > 0.8

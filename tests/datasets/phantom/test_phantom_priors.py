@@ -48,7 +48,7 @@ def rows_of(exams: tuple[Patient, ...]) -> list[ManifestRow]:
 
 def coarse(patient: Patient) -> NDArray[np.float32]:
     """Her left breast from above, smoothed to millimetres."""
-    return ndimage.gaussian_filter(draw_tissue(patient, "L", "CC")[0], 8)[::8, ::8]
+    return ndimage.gaussian_filter(draw_tissue(patient, "L", "CC").picture, 8)[::8, ::8]
 
 
 def test_the_earlier_exam_is_one_to_three_years_older_and_of_the_same_patient(cohort: Manifest) -> None:
@@ -96,7 +96,7 @@ def test_the_other_findings_were_smaller_and_in_the_same_place() -> None:
     grown = [(p, side) for p in map(partial(Patient.draw, SEED), range(20)) for side in p.before().findings]
     assert len(grown) >= 6
     for now, side in grown[:6]:
-        small, large = (draw_tissue(patient, side, "CC")[1] for patient in (now.before(), now))
+        small, large = (draw_tissue(patient, side, "CC").mask for patient in (now.before(), now))
         assert small is not None
         assert large is not None
         assert 0 < small.sum() < 0.8 * large.sum()

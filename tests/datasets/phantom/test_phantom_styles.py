@@ -19,7 +19,7 @@ from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.reading import read_mammogram
 
 PATIENT = Patient.draw(7, 1)
-PICTURE, _ = draw_view(PATIENT, "L", "CC")
+PICTURE = draw_view(PATIENT, "L", "CC").picture
 #: Largest error that rounding to the fewest bits leaves, and that a sigmoid leaves near black and white.
 ROUNDING = 0.003
 
@@ -101,4 +101,4 @@ def test_eleven_patients_have_every_syntax_and_where_varied_every_style() -> Non
 def test_variety_changes_how_a_picture_is_stored_and_not_the_picture() -> None:
     varied, plain = Patient.draw(7, 1, varied=True), Patient.draw(7, 1)
     assert varied.style != plain.style
-    np.testing.assert_array_equal(draw_view(varied, "L", "CC")[0], draw_view(plain, "L", "CC")[0])
+    np.testing.assert_array_equal(draw_view(varied, "L", "CC").picture, draw_view(plain, "L", "CC").picture)
