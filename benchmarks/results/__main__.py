@@ -10,8 +10,8 @@ from benchmarks.results.pool import compute_units
 from benchmarks.results.table import table
 from medproto.console import bars
 
-#: Seeds of folds and networks by data set.
-SEEDS: dict[Name, int] = {"mini-MIAS regions": 5, "phantom exams": 3}
+#: Seeds of folds and networks.
+SEEDS = 5
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__)
     parser.add_argument("archive", type=Path, help="mini-MIAS: all-mias.tar.gz or its folder")
     parser.add_argument("--work", type=Path, default=Path("runs/results"), help="where images and results are kept")
-    parser.add_argument("--seeds", type=int, help="seeds of folds and networks; by default 5, of the phantom 3")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds of folds and networks")
     parser.add_argument("--processes", type=int, default=2, help="folds at a time, one thread each")
     options = parser.parse_args()
     with bars() as report:
@@ -31,7 +31,7 @@ def main() -> None:
             load_cohort(name, path, options.work, report)
         units = []
         for name, path in manifests.items():
-            size = (options.seeds or SEEDS[name], options.processes)
+            size = (options.seeds, options.processes)
             units += compute_units({name: path}, options.work, size, report(f"training and scoring, {name}"))
     print(table(units))
 
