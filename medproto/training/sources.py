@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +25,9 @@ from medproto.training.projection import Projected, Projection
 from medproto.training.settings import TrainSettings
 from medproto.transforms import model_input
 
+#: Source images read at a time.
+READING_THREADS = 2
+
 
 def cut_prototypes(
     model: ProtoPNet, projection: Projection, data: InputSet, manifest: Manifest, settings: TrainSettings
@@ -34,7 +39,7 @@ def cut_prototypes(
     """
     field = model.backbone.receptive_field(*data.images.shape[2:])
     names = list(settings.classes)
-    patches = [_patch(data.sources[place.image], place, (manifest, settings), field) for place in projection.sources]
+    patches = _patches(data, projection.sources, (manifest, settings), field)
     kept = {patch.digest: patch.content for patch in patches}
     if len(kept) < len(patches):
         raise TrainingError("prototypes: got two with the same patch, expected one patch each")
@@ -72,17 +77,38 @@ class _Patch:
     image: Tensor
 
 
-def _patch(
-    source: SourceImage, place: Projected, origin: tuple[Manifest, TrainSettings], field: ReceptiveField
-) -> _Patch:
+def _patches(
+    data: InputSet, places: Sequence[Projected], origin: tuple[Manifest, TrainSettings], field: ReceptiveField
+) -> list[_Patch]:
+    """The patches in the order of the places; each image is read once, two at a time."""
+    of_image: dict[int, list[int]] = {}
+    for number, place in enumerate(places):
+        of_image.setdefault(place.image, []).append(number)
+
+    def cut(image: int) -> list[_Patch]:
+        return _patches_of(data.sources[image], [places[number] for number in of_image[image]], origin, field)
+
+    found: dict[int, _Patch] = {}
+    with ThreadPoolExecutor(READING_THREADS) as threads:  # decoding and resizing leave the interpreter to others
+        for numbers, patches in zip(of_image.values(), threads.map(cut, of_image), strict=True):
+            found.update(zip(numbers, patches, strict=True))
+    return [found[number] for number in range(len(places))]
+
+
+def _patches_of(
+    source: SourceImage, places: Sequence[Projected], origin: tuple[Manifest, TrainSettings], field: ReceptiveField
+) -> list[_Patch]:
     manifest, settings = origin
     mammogram = read_mammogram(manifest.file(source.row), settings.ingest)
     if mammogram.pixels_sha256 != source.pixels_sha256:
         raise TrainingError("prototypes: the file of a source image changed during training, expected it unaltered")
     view = model_input(mammogram, settings.inputs, source.row.region)
-    box = cell_box(view.geometry, field, (place.row, place.column))
-    content = pictures.png(pictures.patch(mammogram.pixels, box))
-    return _Patch(content, pictures.digest(content), box, view.image)
+    patches = []
+    for place in places:
+        box = cell_box(view.geometry, field, (place.row, place.column))
+        content = pictures.png(pictures.patch(mammogram.pixels, box))
+        patches.append(_Patch(content, pictures.digest(content), box, view.image))
+    return patches
 
 
 def _distances(model: ProtoPNet, images: Tensor, places: tuple[Projected, ...]) -> list[float]:
