@@ -9,6 +9,7 @@ import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -19,12 +20,15 @@ from medproto import pictures
 from medproto.bundle import Bundle
 from medproto.ingest.exam import ExamImage
 from medproto.model.cells import breast_cells
+from medproto.model.protopnet import ProtoPNet
 from medproto.model.receptive_field import ReceptiveField
 from medproto.records import Box, PrototypeMatch
 from medproto.transforms import Geometry, ModelInput
 
-#: Matches that carry pictures, counted from the strongest contribution to the positive class, and from the weakest.
-SHOWN_FOR, SHOWN_AGAINST = 6, 4
+#: Matches that carry pictures.
+SHOWN = 10
+#: Of these, how many are kept for the prototypes of the other classes, where there are no more such classes.
+SHOWN_AGAINST = 4
 #: Pictures drawn at a time.
 DRAWING_THREADS = 2
 
@@ -52,10 +56,16 @@ class ScoredViews:
 
 def score_views(bundle: Bundle, views: Sequence[ModelInput]) -> ScoredViews:
     """One forward pass over the views of an exam."""
-    model = bundle.model
-    images = torch.stack([view.image for view in views]).contiguous(memory_format=torch.channels_last)
+    return score_images(
+        bundle.model, torch.stack([view.image for view in views]), torch.stack([view.breast for view in views])
+    )
+
+
+def score_images(model: ProtoPNet, images: Tensor, breast: Tensor) -> ScoredViews:
+    """One forward pass over the images (V, 1, Y, X) of an exam, with their breast masks (V, Y, X)."""
+    images = images.contiguous(memory_format=torch.channels_last)
     field = model.backbone.receptive_field(*images.shape[2:])
-    allowed = breast_cells(torch.stack([view.breast for view in views]), field)
+    allowed = breast_cells(breast, field)
     with torch.no_grad():
         features = model.backbone(images)
         maps = model.similarity_maps(model.latent(features))
@@ -96,7 +106,7 @@ def matches(evidence: Evidence) -> tuple[list[PrototypeMatch], dict[str, bytes]]
     weights = bundle.margin_weights
     contribution = weights * similarity
     order = sorted(range(len(contribution)), key=lambda p: (-float(contribution[p]), p))
-    shown = set(order[:SHOWN_FOR]) | set(order[-SHOWN_AGAINST:])
+    shown = _shown(bundle, similarity, order)
     places = [divmod(flat, evidence.scored.field.columns.cells) for flat in cell.tolist()]
     with ThreadPoolExecutor(DRAWING_THREADS) as threads:  # encoding a picture leaves the interpreter to others
         work = {p: threads.submit(_draw, evidence, p, int(view[p]), places[p]) for p in order if p in shown}
@@ -126,6 +136,27 @@ def matches(evidence: Evidence) -> tuple[list[PrototypeMatch], dict[str, bytes]]
         )
         kept[entry.source.patch] = bundle.pictures[entry.source.patch]
     return found, kept
+
+
+def _shown(bundle: Bundle, similarity: Tensor, order: Sequence[int]) -> set[int]:
+    """The prototypes that carry pictures: the strongest for the positive class, and the strongest of every other class
+    by their contribution to their own class, turn by turn.
+
+    Args:
+        similarity: shape (P,), float64.
+        order: the prototypes by falling contribution to the positive class.
+    """
+    model = bundle.model
+    towards_own = model.last_layer.double()[model.prototype_class, torch.arange(len(order))] * similarity
+    ranked = sorted(order, key=lambda p: (-float(towards_own[p]), p))
+    others = sorted(set(model.prototype_class.tolist()) - {bundle.positive})
+    members = [[p for p in ranked if int(model.prototype_class[p]) == each] for each in others]
+    turns = [p for turn in zip_longest(*members) for p in turn if p is not None]
+    kept = min(max(SHOWN_AGAINST, len(others)), SHOWN - 1)
+    # Whoever is among the counter-evidence leaves its place among the strongest to the next.
+    against = turns[:kept]
+    rest = [p for p in order if p not in against]
+    return {*against, *rest[: SHOWN - len(against)]}
 
 
 def _draw(evidence: Evidence, prototype: int, view: int, cell: tuple[int, int]) -> dict[str, bytes]:

@@ -61,8 +61,7 @@ def overlay(
 ) -> Image.Image:
     """A similarity map drawn over the preview, every cell's value at the centre of its receptive field.
 
-    Strength is the similarity between the median of the breast (clear) and the map's maximum (full), squared. The
-    picture has a palette of one colour at every opacity.
+    Opacity is `strength` squared. The picture has a palette of one colour at every opacity.
 
     Args:
         similarity: shape (H, W), the map that was scored.
@@ -72,13 +71,11 @@ def overlay(
     geometry, field, shape = place
     scale = preview_scale(shape)
     rows, columns = max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
-    low, high = float(np.median(similarity[allowed])), float(similarity[allowed].max())
-    strength = np.clip((similarity - low) / max(high - low, 1e-6), 0, 1) * allowed
     original_rows = (np.arange(rows) + 0.5) * shape[0] / rows
     original_columns = (np.arange(columns) + 0.5) * shape[1] / columns
-    down = _weights(field.rows, original_rows * geometry.row_scale + geometry.row_offset)
-    across = _weights(field.columns, original_columns * geometry.column_scale + geometry.column_offset)
-    opacity = down @ strength.astype(np.float64) @ across.T
+    down = interpolation(field.rows, original_rows * geometry.row_scale + geometry.row_offset)
+    across = interpolation(field.columns, original_columns * geometry.column_scale + geometry.column_offset)
+    opacity = down @ strength(similarity, allowed) @ across.T
     opacity *= opacity
     opacity *= _OVERLAY_OPACITY
     picture = Image.frombytes("P", (columns, rows), np.rint(opacity, out=opacity).astype(np.uint8).tobytes())
@@ -107,7 +104,19 @@ def patch(pixels: NDArray[np.float32], box: Box) -> Image.Image:
     return picture
 
 
-def _weights(axis: Axis, positions_px: NDArray[np.float64]) -> NDArray[np.float64]:
+def strength(similarity: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """A similarity map between the median of the breast, which is 0, and its maximum, which is 1; 0 where not allowed.
+
+    Args:
+        similarity: shape (H, W).
+        allowed: shape (H, W), cells that could win.
+    """
+    low, high = float(np.median(similarity[allowed])), float(similarity[allowed].max())
+    scaled: NDArray[np.float64] = (np.clip((similarity - low) / max(high - low, 1e-6), 0, 1) * allowed).astype(float)
+    return scaled
+
+
+def interpolation(axis: Axis, positions_px: NDArray[np.float64]) -> NDArray[np.float64]:
     """Linear interpolation between cell centres as a matrix (positions, cells); constant beyond half a cell, then
     zero."""
     cells = (positions_px - axis.start_px) / axis.jump_px

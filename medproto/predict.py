@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from medproto import __version__, pictures
+from medproto.attribution import Place
+from medproto.blanking import CHECKED, Check, Origin, Seen, check_places
 from medproto.bundle import Bundle
 from medproto.explain import Evidence, ScoredViews, matches, score_views
 from medproto.ingest.exam import Exam, ExamImage, read_exam
@@ -24,6 +28,7 @@ from medproto.records import (
     ImageRecord,
     Likeness,
     Prediction,
+    PrototypeMatch,
     Pseudonymise,
     Rendering,
     Scored,
@@ -39,30 +44,39 @@ def software() -> dict[str, str]:
     return {"medproto": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
 
 
-def scorer(bundle: Bundle, region: Box | None = None) -> Callable[[Sequence[Path], Pseudonymise], Scored]:
+def scorer(
+    bundle: Bundle, region: Box | None = None, check: Check | None = CHECKED
+) -> Callable[[Sequence[Path], Pseudonymise], Scored]:
     """A function from an exam's files to its prediction, for `audit.service`; the files are read in a sandbox.
 
     Args:
         region: part of each image to score, in original pixels, for models trained on regions.
+        check: how the pictured matches are checked by blanking; None leaves that out.
     """
 
     sandbox = Sandbox(bundle.manifest.ingest)
 
     def score(paths: Sequence[Path], pseudonymise: Pseudonymise) -> Scored:
-        return predict_exam(bundle, read_exam(paths, pseudonymise, sandbox.read, region))
+        return predict_exam(bundle, read_exam(paths, pseudonymise, sandbox.read, region), check)
 
     return score
 
 
-def predict_exam(bundle: Bundle, exam: Exam) -> Scored:
+def predict_exam(bundle: Bundle, exam: Exam, check: Check | None = CHECKED) -> Scored:
     """Score one exam and gather its evidence.
+
+    Args:
+        check: how the pictured matches are checked by blanking; None leaves that out.
 
     Returns:
         The prediction, whose contributions add up to its margin within 1e-5 relative, and the pictures it names.
     """
     views = [model_input(image.mammogram, bundle.manifest.inputs, image.region) for image in exam.images]
     scored = score_views(bundle, views)
-    found, kept = matches(Evidence(bundle, exam.images, views, scored))
+    evidence = Evidence(bundle, exam.images, views, scored)
+    found, kept = matches(evidence)
+    if check:
+        found = _checked(evidence, found, check)
     images = []
     for image, view in zip(exam.images, views, strict=True):
         content = pictures.png(pictures.preview(image.mammogram.pixels))
@@ -97,6 +111,23 @@ def predict_exam(bundle: Bundle, exam: Exam) -> Scored:
         software=software(),
     )
     return Scored(prediction, kept)
+
+
+def _checked(evidence: Evidence, found: Sequence[PrototypeMatch], check: Check) -> list[PrototypeMatch]:
+    """The matches, those that are pictured with what blanking does to them."""
+    names = {entry.prototype_id: p for p, entry in enumerate(evidence.bundle.manifest.prototypes)}
+    views = {image.image_id: v for v, image in enumerate(evidence.images)}
+    shown = [match for match in found if match.overlay]
+    places = [Place(names[match.prototype_id], views[match.image_id], match.cell) for match in shown]
+    origins = tuple(
+        Origin(view.geometry, view.crop, image.mammogram.pixels_sha256)
+        for image, view in zip(evidence.images, evidence.views, strict=True)
+    )
+    images = torch.stack([view.image for view in evidence.views])
+    breast = torch.stack([view.breast for view in evidence.views])
+    seen = Seen(evidence.bundle.model, images, breast, origins, evidence.scored)
+    blanking = dict(zip((match.prototype_id for match in shown), check_places(seen, places, check), strict=True))
+    return [match.model_copy(update={"blanking": blanking.get(match.prototype_id, ())}) for match in found]
 
 
 def _logits(bundle: Bundle, scored: ScoredViews, views: Sequence[int]) -> list[float]:

@@ -16,7 +16,7 @@ from medproto import pictures
 from medproto.bundle import Bundle, margin_weights
 from medproto.errors import InputError, TrainingError
 from medproto.evaluation.run import evaluate, load_split
-from medproto.explain import SHOWN_AGAINST, SHOWN_FOR, cell_box, score_views
+from medproto.explain import SHOWN, cell_box, score_views
 from medproto.likeness import LikenessModel, fit_likeness, pool
 from medproto.model.cells import breast_cells
 from medproto.model.receptive_field import Axis, ReceptiveField
@@ -138,7 +138,7 @@ def test_every_named_picture_is_there_under_its_digest(scored: Scored, bundle: B
         assert pictures.digest(content) == name
     for match in scored.prediction.matches:
         assert scored.pictures[match.source.patch] == bundle.pictures[match.source.patch]
-    assert len(shown(scored)) == min(len(scored.prediction.matches), SHOWN_FOR + SHOWN_AGAINST)
+    assert len(shown(scored)) == min(len(scored.prediction.matches), SHOWN)
 
 
 def test_box_on_the_original_is_the_winning_cell(scored: Scored, bundle: Bundle, views: dict[str, ModelInput]) -> None:
