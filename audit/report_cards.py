@@ -18,16 +18,26 @@ from audit.report_layout import (
     BODY_BOLD,
     BOLD,
     FOR_COLOUR,
+    INK,
     RULE,
     SANS,
     SMALL,
+    SMALL_BOLD,
     SMALL_QUIET,
     WIDTH,
     clipped,
     words,
 )
-from audit.report_words import Evidence, box_words, has_score, number, side_and_view, signed
+from audit.report_words import (
+    blanking_words,
+    box_kind_words,
+    other_boxes_words,
+    side_and_view,
+    sized_box,
+    warning_words,
+)
 from medproto.records import Prediction, PrototypeMatch
+from medproto.summary import Evidence, box_words, has_score, number, shown_box, signed
 
 _SIDE: Final = 33 * mm
 _CAPTION: Final = 4.4 * mm
@@ -129,20 +139,26 @@ def _numbers(match: PrototypeMatch, prediction: Prediction) -> Flowable:
                 f"contribution {signed(match.contribution)}",
             )
         ]
+    image, others = prediction.image(match.image_id), other_boxes_words(match)
     rows += [
-        ("This exam", f"{prediction.image(match.image_id).title}, {box_words(match.box)}"),
+        ("Blanking", blanking_words(match)),
+        *([("Other boxes", others)] if others else []),
+        ("Box", f"{image.title}, {box_kind_words(match)}, {sized_box(shown_box(match), image)}"),
+        ("Patch", f"{image.title}, {sized_box(match.box, image)}"),
         ("Seen region", f"{box_words(match.receptive_field)} (cell {match.cell[0]}, {match.cell[1]})"),
         ("Training", f"{side_and_view(source.laterality, source.view)}, {box_words(source.box)}"),
         ("Source", source.image_id),
         ("Distance", f"{number(source.distance, 4)} between prototype and its training patch (squared L2)"),
     ]
     head = words(f"Prototype {match.prototype_id}: {match.prototype_class}", BODY_BOLD)
-    cells = [[head, ""], *([words(label, SMALL_QUIET), words(text, SMALL)] for label, text in rows)]
+    warning = warning_words(match)
+    across = [[head, ""], *([[_warning(warning), ""]] if warning else [])]
+    cells = [*across, *([words(label, SMALL_QUIET), words(text, SMALL)] for label, text in rows)]
     numbers = Table(cells, colWidths=[19 * mm, _TEXT - 19 * mm])
     numbers.setStyle(
         TableStyle(
             [
-                ("SPAN", (0, 0), (1, 0)),
+                *(("SPAN", (0, row), (1, row)) for row in range(len(across))),
                 ("FONT", (0, 0), (-1, -1), SANS, 7.4),
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
                 ("LEFTPADDING", (0, 0), (-1, -1), 0),
@@ -153,3 +169,21 @@ def _numbers(match: PrototypeMatch, prediction: Prediction) -> Flowable:
         )
     )
     return numbers
+
+
+def _warning(text: str) -> Flowable:
+    """A warning in a frame: words, not colour, carry it."""
+    framed = Table([[words(text, SMALL_BOLD)]], colWidths=[_TEXT])
+    framed.setStyle(
+        TableStyle(
+            [
+                ("FONT", (0, 0), (-1, -1), SANS, 7.4),
+                ("BOX", (0, 0), (-1, -1), 0.8, INK),
+                ("LEFTPADDING", (0, 0), (-1, -1), 1.5 * mm),
+                ("RIGHTPADDING", (0, 0), (-1, -1), 1.5 * mm),
+                ("TOPPADDING", (0, 0), (-1, -1), 1),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), 2.4),
+            ]
+        )
+    )
+    return framed

@@ -19,6 +19,7 @@ from audit.report_hanging import (
     Slot,
     TaggedBox,
     boxes_on,
+    cells_on,
     composite,
     hang,
     place_tags,
@@ -26,8 +27,8 @@ from audit.report_hanging import (
     window,
 )
 from audit.report_layout import BOLD, FOR_COLOUR, INK, NEUTRAL_COLOUR, QUIET, SANS, WIDTH
-from audit.report_words import Evidence, number, supporting
 from medproto.records import Box, ImageRecord, Prediction
+from medproto.summary import Evidence, number, supporting
 
 _TAG: Final = HexColor("#ffd24a")
 _GAP_INK: Final = HexColor("#9aa3ad")
@@ -36,6 +37,8 @@ _PIXELS_PER_POINT: Final = 220 / 72
 _ROW_HEIGHT: Final = 85 * mm
 _GAP_ROW_HEIGHT: Final = 13 * mm
 _TAG_SIZE: Final = 7.4
+#: Lengths of dash and gap in points.
+_DASH: Final = (2.2, 1.6)
 #: Width and height that one view may take.
 _ROOM: Final = (WIDTH / 2 - 1.5 * mm, _ROW_HEIGHT - 2 * mm)
 
@@ -100,6 +103,7 @@ class Hung:
     picture: Image.Image
     window: Box
     boxes: tuple[TaggedBox, ...]
+    cells: tuple[TaggedBox, ...]
 
     @property
     def size_mm(self) -> tuple[float, float] | None:
@@ -176,19 +180,17 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
         self.canv.drawImage(ImageReader(picture), frame.left, y, frame.width, frame.height)
 
     def _boxes(self, view: Hung, frame: Rect) -> None:
-        scale = frame.width / (view.window.right - view.window.left)
-        rects = [
-            Rect(
-                frame.left + (tag.box.left - view.window.left) * scale,
-                frame.top + (tag.box.top - view.window.top) * scale,
-                (tag.box.right - tag.box.left) * scale,
-                (tag.box.bottom - tag.box.top) * scale,
-            )
-            for tag in view.boxes
-        ]
+        self.canv.saveState()
+        edge = self.canv.beginPath()
+        edge.rect(frame.left, self.height - frame.top - frame.height, frame.width, frame.height)
+        self.canv.clipPath(edge, stroke=0, fill=0)
+        for cell in view.cells:
+            self._outline(_drawn(cell.box, view.window, frame), dashed=True)
+        rects = [_drawn(tag.box, view.window, frame) for tag in view.boxes]
         sizes = [(pdfmetrics.stringWidth(tag.text, BOLD, _TAG_SIZE) + 3.4, _TAG_SIZE + 1.4) for tag in view.boxes]
         for rect in rects:
-            self._outline(rect)
+            self._outline(rect, dashed=False)
+        self.canv.restoreState()
         for tag, spot in zip(view.boxes, place_tags(rects, sizes, frame), strict=True):
             y = self.height - spot.top - spot.height
             self.canv.setFillColor(_TAG)
@@ -197,12 +199,16 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
             self.canv.setFont(BOLD, _TAG_SIZE)
             self.canv.drawCentredString(spot.left + spot.width / 2, y + 1.8, tag.text)
 
-    def _outline(self, rect: Rect) -> None:
+    def _outline(self, rect: Rect, dashed: bool) -> None:
         y = self.height - rect.top - rect.height
+        self.canv.saveState()
         for colour, line in ((black, 2.0), (_TAG, 0.9)):
             self.canv.setStrokeColor(colour)
             self.canv.setLineWidth(line)
+            if dashed and colour is _TAG:
+                self.canv.setDash(*_DASH)
             self.canv.rect(rect.left, y, rect.width, rect.height, stroke=1, fill=0)
+        self.canv.restoreState()
 
     def _scale_bar(self, points_per_mm: float, width_mm: float, to_left: bool) -> None:
         length_mm = scale_bar_mm(width_mm)
@@ -217,6 +223,17 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
             self.canv.line(end, y - 2, end, y + 2)
         self.canv.setFont(SANS, 7.2)
         self.canv.drawCentredString(x + length / 2, y + 3.4, f"{length_mm} mm")
+
+
+def _drawn(box: Box, window: Box, frame: Rect) -> Rect:
+    """Where a box of the original lies in the frame that its window is drawn in."""
+    scale = frame.width / (window.right - window.left)
+    return Rect(
+        frame.left + (box.left - window.left) * scale,
+        frame.top + (box.top - window.top) * scale,
+        (box.right - box.left) * scale,
+        (box.bottom - box.top) * scale,
+    )
 
 
 def wall(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
@@ -240,4 +257,4 @@ def _hung(image: ImageRecord, evidence: Sequence[Evidence], pictures: Callable[[
     )
     edges = (whole.left * scale, whole.top * scale, whole.right * scale, whole.bottom * scale)
     cut = picture.crop((round(edges[0]), round(edges[1]), round(edges[2]), round(edges[3])))
-    return Hung(image, cut, whole, boxes_on(evidence, image.image_id))
+    return Hung(image, cut, whole, boxes_on(evidence, image.image_id), cells_on(evidence, image.image_id))

@@ -13,9 +13,9 @@ from typing import Final
 
 from PIL import Image
 
-from audit.report_words import Evidence
 from medproto.errors import EvidenceMissing
 from medproto.records import Box, ImageRecord
+from medproto.summary import Evidence, shown_box
 
 #: Lengths a scale bar may have.
 SCALE_BARS_MM: Final = (50, 20, 10, 5, 2, 1)
@@ -92,7 +92,8 @@ def window(image: ImageRecord, evidence: Sequence[Evidence]) -> Box:
 
     It reaches the picture's edge wherever the scored region does, so that chest walls still meet.
     """
-    parts = [image.rendering.crop, *(item.match.box for item in evidence if item.match.image_id == image.image_id)]
+    here = [item.match for item in evidence if item.match.image_id == image.image_id]
+    parts = [image.rendering.crop, *(match.box for match in here), *(shown_box(match) for match in here)]
     air = 0.01 * max(image.rows, image.columns)
     return Box(
         top=max(0.0, min(part.top for part in parts) - air),
@@ -103,13 +104,14 @@ def window(image: ImageRecord, evidence: Sequence[Evidence]) -> Box:
 
 
 def boxes_on(evidence: Sequence[Evidence], image_id: str) -> tuple[TaggedBox, ...]:
-    """The boxes to draw on one image; evidence in the same square shares one box, so that labels never cover it."""
-    grouped: dict[tuple[float, float, float, float], list[Evidence]] = {}
-    for item in evidence:
-        if item.match.image_id == image_id:
-            box = item.match.box
-            grouped.setdefault((box.top, box.left, box.bottom, box.right), []).append(item)
-    return tuple(TaggedBox(tuple(e.label for e in group), group[0].match.box) for group in grouped.values())
+    """The boxes to draw on one image, as the cards show them: solid, with a tag."""
+    return _shared([(item.label, shown_box(item.match)) for item in evidence if item.match.image_id == image_id])
+
+
+def cells_on(evidence: Sequence[Evidence], image_id: str) -> tuple[TaggedBox, ...]:
+    """The patches that were compared on one image, to draw dashed, where they are not the boxes that are shown."""
+    here = [item for item in evidence if item.match.image_id == image_id]
+    return _shared([(item.label, item.match.box) for item in here if item.match.box != shown_box(item.match)])
 
 
 def place_tags(boxes: Sequence[Rect], sizes: Sequence[tuple[float, float]], bounds: Rect) -> tuple[Rect, ...]:
@@ -159,6 +161,14 @@ def open_picture(data: bytes) -> Image.Image:
 def scale_bar_mm(width_mm: float) -> int:
     """The longest round length that takes at most a third of the picture's width."""
     return next((length for length in SCALE_BARS_MM if length <= width_mm / 3), SCALE_BARS_MM[-1])
+
+
+def _shared(boxes: Sequence[tuple[str, Box]]) -> tuple[TaggedBox, ...]:
+    """Evidence in the same square shares one box, so that labels never cover it."""
+    grouped: dict[tuple[float, float, float, float], list[tuple[str, Box]]] = {}
+    for label, box in boxes:
+        grouped.setdefault((box.top, box.left, box.bottom, box.right), []).append((label, box))
+    return tuple(TaggedBox(tuple(label for label, _ in group), group[0][1]) for group in grouped.values())
 
 
 def _pair(images: list[ImageRecord], view: str | None, gaps: bool) -> HangingRow:

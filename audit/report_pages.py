@@ -26,24 +26,19 @@ from audit.report_layout import (
     words,
 )
 from audit.report_words import (
-    SIDES,
-    Evidence,
     box_numbers,
     conclusion,
+    counter_words,
     finding_rows,
-    has_score,
     input_words,
+    legend_words,
     likeness_words,
-    number,
     operating_words,
-    opposing,
-    percent,
     probability_words,
     refusal_reasons,
-    signed,
-    supporting,
 )
 from medproto.records import BreastScore, Prediction
+from medproto.summary import SIDES, Evidence, case_sentence, has_score, number, opposing, percent, signed, supporting
 
 if TYPE_CHECKING:
     from audit.entries import Entry
@@ -58,7 +53,8 @@ def summary(entry: Entry, prediction: Prediction, pictures: Callable[[str], byte
         words(f"Exam {prediction.exam_id}", TITLE),
         words(_scored_by(entry, prediction), BODY_QUIET),
     ]
-    story += [Spacer(0, _GAP), outcome_box(conclusion(prediction), prediction.decision), Spacer(0, _GAP)]
+    story += [Spacer(0, _GAP), outcome_box(case_sentence(prediction), prediction.decision)]
+    story += [Spacer(0, 1 * mm), words(conclusion(prediction)), Spacer(0, _GAP)]
     if has_score(prediction):
         story.append(
             ScoreBar(prediction.margin, prediction.operating_point.margin, flagged=prediction.decision == "flagged")
@@ -69,7 +65,8 @@ def summary(entry: Entry, prediction: Prediction, pictures: Callable[[str], byte
 def _wall_note(prediction: Prediction) -> Flowable:
     shown = "No box is drawn: no pictured prototype speaks for the class."
     if supporting(prediction):
-        shown = "Boxes are numbered as the evidence that follows; colour is the likeness map that was scored."
+        legend = legend_words(supporting(prediction))
+        shown = f"Numbered as the evidence that follows. {legend} Colour: the likeness map that was scored."
     note = words(f"{shown} The scored region of each view, as stored, not mirrored.", SMALL_QUIET)
     note.keepWithNext = True
     note.spaceAfter = 1 * mm
@@ -86,13 +83,13 @@ def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[F
         _cards(supporting(prediction), prediction, pictures, against=False)
         or [words(f"No pictured prototype speaks for {name}.")],
     )
-    story += _section(
+    against = _cards(opposing(prediction), prediction, pictures, against=True)
+    said = counter_words(prediction)
+    return story + _section(
         f"Counter-evidence: what speaks against {name}",
-        "The strongest prototypes of the other classes. Their boxes are not drawn on the views.",
-        _cards(opposing(prediction), prediction, pictures, against=True)
-        or [words(f"No pictured prototype speaks against {name}.")],
+        f"{said} Their boxes are not drawn on the views." if against else "",
+        against or [words(said)],
     )
-    return story
 
 
 def all_prototypes(prediction: Prediction) -> list[Flowable]:

@@ -5,53 +5,23 @@ Pure functions of the record. Screen and PDF take their words from here, so that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
-from medproto.records import Box, ImageRecord, Laterality, Prediction, PrototypeMatch, RefusedRecord
+from medproto.records import Box, BoxKind, ImageRecord, Prediction, PrototypeMatch, RefusedRecord
+from medproto.summary import Evidence, box_words, has_score, number, opposing, percent, share, shown_box, size_words
 
 RESEARCH_USE: Final = "Research use only, not for primary diagnosis"
 SYNTHETIC: Final = "SYNTHETIC DATA: no patient"
-SIDES: Final[dict[Laterality, str]] = {"R": "right", "L": "left"}
 STANDARD_VIEWS: Final = ("R CC", "L CC", "R MLO", "L MLO")
 SEVERITY_WORDS: Final = {"refuse": "Refused", "warn": "Warning", "note": "Note"}
-_MINUS: Final = "\N{MINUS SIGN}"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One pictured match under the label that report and screen print beside its box.
-
-    Args:
-        label: `1`, `2` ... for what speaks for the positive class, `A`, `B` ... for what speaks against it.
-        match: the match itself.
-    """
-
-    label: str
-    match: PrototypeMatch
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number with a true minus sign, such as `−0.412`."""
-    text = f"{value:.{digits}f}"
-    return text.replace("-", _MINUS) if float(text) else text.lstrip("-")
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """A number that always shows its sign, such as `+0.412`; zero has none."""
-    text = number(value, digits)
-    return f"+{text}" if float(text.replace(_MINUS, "-")) > 0 else text
-
-
-def percent(value: float) -> str:
-    """A share in percent with one decimal, such as `83.2 %`."""
-    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
-
-
-def box_words(box: Box) -> str:
-    """A box as rows and columns of the original image."""
-    top, bottom, left, right = (number(edge, 0) for edge in (box.top, box.bottom, box.left, box.right))
-    return f"rows {top} to {bottom}, columns {left} to {right}"
+_KINDS: Final[dict[BoxKind, str]] = {
+    "attribution": "box by gradient x input",
+    "patch": "box of the cell",
+    "threshold": "box of the map's peak",
+}
+UNCHECKED: Final = "Not checked by blanking."
+NO_BETTER: Final = "This box does no better than a random one: do not read the patch as the reason."
 
 
 def box_numbers(box: Box) -> str:
@@ -64,27 +34,54 @@ def side_and_view(laterality: str | None, view: str | None) -> str:
     return f"{laterality or 'side unknown'} {view or 'view unknown'}"
 
 
-def has_score(prediction: Prediction) -> bool:
-    """Whether a score may be shown: never for an exam without a decision."""
-    return prediction.decision != "no decision"
+def sized_box(box: Box, image: ImageRecord) -> str:
+    """A box of an exam's image as rows and columns, with its size in mm where spacing is known."""
+    size = size_words(box, image)
+    return f"{box_words(box)} ({size})" if size else box_words(box)
 
 
-def supporting(prediction: Prediction) -> tuple[Evidence, ...]:
-    """The pictured matches that raise the margin, strongest first, labelled 1, 2, 3 ..."""
-    chosen = [m for m in prediction.matches if m.patch and m.contribution > 0]
-    chosen.sort(key=lambda m: -m.contribution)
-    return tuple(Evidence(str(i), match) for i, match in enumerate(chosen, start=1))
+def box_kind_words(match: PrototypeMatch) -> str:
+    """How the box that is shown for a match was found, such as `box by gradient x input`."""
+    return _KINDS[match.blanking[0].kind if match.blanking else "patch"]
 
 
-def opposing(prediction: Prediction) -> tuple[Evidence, ...]:
-    """The pictured matches that lower the margin or belong to the other classes, strongest first, labelled A, B ..."""
-    chosen = [
-        m
-        for m in prediction.matches
-        if m.patch and (m.contribution < 0 or (m.contribution == 0 and m.prototype_class != prediction.positive_class))
-    ]
-    chosen.sort(key=lambda m: m.contribution)
-    return tuple(Evidence(_letter(i), match) for i, match in enumerate(chosen))
+def blanking_words(match: PrototypeMatch) -> str:
+    """What blanking the shown box did to the similarity, beside random boxes; or that it was not checked."""
+    if not match.blanking:
+        return UNCHECKED
+    shown = match.blanking[0]
+    removed = share(shown.at_cell) if shown.at_cell > 0 else "nothing"
+    return (
+        f"Blanking this box removes {removed} of what the breast gives to the similarity (a random box of this size: "
+        f"{share(shown.random_at_cell)}). With the match free to move within the exam: {share(shown.anywhere)} "
+        f"(random: {share(shown.random_anywhere)})."
+    )
+
+
+def warning_words(match: PrototypeMatch) -> str | None:
+    """The warning on the face of a card whose box does no better than a random one."""
+    return NO_BETTER if match.blanking and match.blanking[0].no_better_than_random else None
+
+
+def other_boxes_words(match: PrototypeMatch) -> str | None:
+    """What blanking the boxes of the other kinds did, so that the shown one can be judged."""
+    said = [f"{_KINDS[b.kind]} {share(b.at_cell)} (random {share(b.random_at_cell)})" for b in match.blanking[1:]]
+    return ", ".join(said) or None
+
+
+def legend_words(evidence: Sequence[Evidence]) -> str:
+    """What solid and dashed boxes on the views are."""
+    if all(shown_box(item.match) == item.match.box for item in evidence):
+        return "Solid boxes: the patch that was compared."
+    return "Solid boxes: the box named on the card; dashed: the patch that was compared."
+
+
+def counter_words(prediction: Prediction) -> str:
+    """Whose prototypes the counter-evidence is, by class."""
+    classes = dict.fromkeys(item.match.prototype_class for item in opposing(prediction))
+    if not classes:
+        return f"No pictured prototype speaks against “{prediction.positive_class}”."
+    return f"Prototypes of {', '.join(f'“{name}”' for name in classes)}, the strongest first."
 
 
 def missing_views(prediction: Prediction) -> tuple[str, ...]:
@@ -94,8 +91,8 @@ def missing_views(prediction: Prediction) -> tuple[str, ...]:
 
 
 def conclusion(prediction: Prediction) -> str:
-    """The outcome in plain sentences, built from the record alone."""
-    return " ".join(sentence for sentence in (_outcome(prediction), _where(prediction), _views(prediction)) if sentence)
+    """What stands below the sentence of the case: score and operating point where they may be shown, missing views."""
+    return " ".join(sentence for sentence in (_outcome(prediction), _views(prediction)) if sentence)
 
 
 def probability_words(prediction: Prediction) -> str:
@@ -148,35 +145,14 @@ def refusal_reasons(refused: RefusedRecord) -> tuple[str, ...]:
     return reasons or tuple(f.sentence for f in refused.findings)
 
 
-def _letter(index: int) -> str:
-    """Spreadsheet letters: A ... Z, AA, AB ..."""
-    head, last = divmod(index, 26)
-    return (_letter(head - 1) if head else "") + chr(ord("A") + last)
-
-
 def _outcome(prediction: Prediction) -> str:
-    name, margin = prediction.positive_class, number(prediction.margin)
-    limit = number(prediction.operating_point.margin)
-    if prediction.decision == "flagged":
-        return f"Flagged: the score for “{name}”, {margin}, reaches the operating point, {limit}."
-    if prediction.decision == "not flagged":
-        return f"Not flagged: the score for “{name}”, {margin}, stays below the operating point, {limit}."
-    if prediction.likeness.unlike:
-        return (
-            "No decision: this exam is unlike the data the model was trained on, so neither a score nor a "
-            "probability is shown. What the model found similar can still be looked at."
-        )
-    return "No decision was made for this exam, so neither a score nor a probability is shown."
-
-
-def _where(prediction: Prediction) -> str:
     if not has_score(prediction):
-        return ""
-    evidence = supporting(prediction)
-    if not evidence:
-        return f"No pictured prototype speaks for “{prediction.positive_class}”."
-    image = prediction.image(evidence[0].match.image_id)
-    return f"The strongest evidence for “{prediction.positive_class}” is in {image.title} (box 1)."
+        return "What the model found similar can still be looked at."
+    reached = "reaches" if prediction.decision == "flagged" else "stays below"
+    return (
+        f"The score for “{prediction.positive_class}”, {number(prediction.margin)}, {reached} the operating point, "
+        f"{number(prediction.operating_point.margin)}."
+    )
 
 
 def _views(prediction: Prediction) -> str:

@@ -7,23 +7,33 @@ from collections.abc import Callable
 from typing import Final
 
 from audit.report_words import (
-    SIDES,
-    Evidence,
-    box_words,
+    blanking_words,
+    box_kind_words,
     conclusion,
+    counter_words,
     finding_rows,
-    has_score,
     likeness_words,
-    number,
-    opposing,
-    percent,
+    other_boxes_words,
     probability_words,
     refusal_reasons,
     side_and_view,
+    sized_box,
+    warning_words,
+)
+from medproto.records import Prediction, PrototypeMatch
+from medproto.summary import (
+    SIDES,
+    Evidence,
+    box_words,
+    case_sentence,
+    has_score,
+    number,
+    opposing,
+    percent,
+    shown_box,
     signed,
     supporting,
 )
-from medproto.records import Prediction, PrototypeMatch
 from ui.style import data_uri
 
 #: Prototypes that get a line of their own in the waterfall; the others are one line together.
@@ -31,9 +41,10 @@ _LINES: Final = 16
 
 
 def conclusion_html(prediction: Prediction) -> str:
-    """The outcome in plain sentences, beside a bar."""
+    """The case in one sentence, beside a bar; below it the score and what is missing."""
     kind = "flagged" if prediction.decision == "flagged" else ""
-    return f'<div class="mp-conclusion {kind}">{html.escape(conclusion(prediction))}</div>'
+    said, below = html.escape(case_sentence(prediction)), html.escape(conclusion(prediction))
+    return f'<div class="mp-conclusion {kind}">{said}<p>{below}</p></div>'
 
 
 def score_html(prediction: Prediction) -> str:
@@ -68,8 +79,8 @@ def cards_html(prediction: Prediction, picture: Callable[[str], bytes]) -> str:
     none = '<p class="mp-quiet mp-small">No pictured prototype.</p>'
     return (
         f'<p class="mp-small"><b>This looks like that: what speaks for “{name}”</b></p>{pro or none}'
-        f'<p class="mp-small" style="margin-top:1.2rem"><b>Counter-evidence: what speaks against “{name}”</b></p>'
-        f"{con or none}"
+        f'<p class="mp-small" style="margin-top:1.2rem"><b>Counter-evidence: what speaks against “{name}”</b><br>'
+        f'<span class="mp-quiet">{html.escape(counter_words(prediction))}</span></p>{con}'
     )
 
 
@@ -117,7 +128,8 @@ def findings_html(prediction: Prediction) -> str:
 
 def _card(item: Evidence, prediction: Prediction, picture: Callable[[str], bytes], kind: str) -> str:
     match, source = item.match, item.match.source
-    here = html.escape(prediction.image(match.image_id).title)
+    image = prediction.image(match.image_id)
+    here = html.escape(image.title)
     there = html.escape(side_and_view(source.laterality, source.view))
     counted = f"similarity {number(match.similarity)}"
     if has_score(prediction):
@@ -127,10 +139,19 @@ def _card(item: Evidence, prediction: Prediction, picture: Callable[[str], bytes
         f"{_figure(picture(match.patch or ''), f'This exam: {here}')}"
         f"{_figure(picture(source.patch), f'Training: {there}')}"
         f'<div><div class="name">{html.escape(match.prototype_id)}: {html.escape(match.prototype_class)}</div>'
-        f'<div class="sum">{counted}</div>'
-        f'<div class="mp-quiet mp-small">Here: {here}, {box_words(match.box)}<br>Source: '
+        f'<div class="sum">{counted}</div>{_checked(match)}'
+        f'<div class="mp-quiet mp-small">Box in {here}: {html.escape(box_kind_words(match))}, '
+        f"{sized_box(shown_box(match), image)}<br>Patch compared: {sized_box(match.box, image)}<br>Source: "
         f"{html.escape(source.image_id)}, {box_words(source.box)}</div></div></div>"
     )
+
+
+def _checked(match: PrototypeMatch) -> str:
+    """What blanking the box did, on the face of the card; the warning first where there is one."""
+    warning, others = warning_words(match), other_boxes_words(match)
+    first = f'<div class="warn">{warning}</div>' if warning else ""
+    rest = f'<div class="mp-quiet mp-small">Other boxes: {html.escape(others)}</div>' if others else ""
+    return f'{first}<div class="mp-small">{html.escape(blanking_words(match))}</div>{rest}'
 
 
 def _figure(png: bytes, caption: str) -> str:

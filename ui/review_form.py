@@ -7,9 +7,9 @@ from typing import Final
 
 import streamlit as st
 
-from audit.report_words import opposing, supporting
 from audit.service import Actor, Opinion, ReviewRecord, Room, review
 from medproto.records import Prediction
+from medproto.summary import opposing, supporting
 from ui.opening import actor
 
 _VERDICTS: Final = {"agree": "Agree", "disagree": "Disagree", "refer": "Refer to another reader"}

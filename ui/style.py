@@ -24,6 +24,7 @@ STYLE: Final = """<style>
 .mp-chip.none{border-style:dashed}
 .mp-conclusion{border-left:.3rem solid #69737f;padding:.15rem 0 .15rem .9rem;font-size:1.06rem;line-height:1.5}
 .mp-conclusion.flagged{border-color:#e07a1f}
+.mp-conclusion p{margin:.35rem 0 0;font-size:.88rem;color:#c3cad1}
 .mp-scale{position:relative;height:3.9rem;margin:.5rem 0 .2rem;font-size:.82rem;font-variant-numeric:tabular-nums}
 .mp-scale .zone{position:absolute;top:1.5rem;height:.7rem}
 .mp-scale .low{left:0;background:#39424c}.mp-scale .high{right:0;background:#7a4413}
@@ -50,10 +51,11 @@ STYLE: Final = """<style>
 .mp-wall .view img{position:absolute;max-width:none}
 .mp-wall .heat,.mp-wall .box,.mp-wall .tag{display:none}
 .mp-wall .box{position:absolute;border:1.5px solid #ffd24a;box-shadow:0 0 0 1px #000,inset 0 0 0 1px #000;z-index:1}
-.mp-wall .box.against{border:1.5px dashed #7fd0ee}
+.mp-wall .box.against{border-color:#7fd0ee}
+.mp-wall .box.cell{border-style:dashed;border-width:1px}
 .mp-wall .tag{position:absolute;background:#ffd24a;color:#000;font-weight:700;font-size:12px;line-height:15px;
   height:15px;padding:0 3px;z-index:2;white-space:nowrap}
-.mp-wall .tag.against{background:#0e1114;color:#7fd0ee;outline:1.5px dashed #7fd0ee}
+.mp-wall .tag.against{background:#0e1114;color:#7fd0ee;outline:1.5px solid #7fd0ee}
 .mp-wall .ruler{position:absolute;bottom:.55rem;z-index:3;border:1px solid #fff;border-top:0;height:.35rem}
 .mp-wall .ruler span{position:absolute;bottom:.4rem;left:50%;transform:translateX(-50%);font-size:.72rem;color:#fff;
   white-space:nowrap;text-shadow:0 0 3px #000}
@@ -64,7 +66,8 @@ STYLE: Final = """<style>
 .mp-card figcaption{color:#c3cad1;font-size:.78rem;margin-top:.2rem}
 .mp-card .no{background:#ffd24a;color:#000;font-weight:700;text-align:center;min-width:1.6rem;height:1.6rem;
   line-height:1.6rem}
-.mp-card .no.against{background:transparent;color:#7fd0ee;outline:1.5px dashed #7fd0ee}
+.mp-card .no.against{background:transparent;color:#7fd0ee;outline:1.5px solid #7fd0ee}
+.mp-card .warn{border:1px solid #e6b08a;padding:.15rem .5rem;margin:.25rem 0;font-weight:600}
 .mp-card .name{font-weight:600;overflow-wrap:anywhere}
 .mp-card .sum{font-variant-numeric:tabular-nums;margin:.2rem 0}
 .mp-fall{width:100%;border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums}

@@ -7,8 +7,9 @@ from typing import Final
 
 import streamlit as st
 
-from audit.report_words import box_words, conclusion, has_score, number, side_and_view, signed
+from audit.report_words import conclusion, side_and_view
 from audit.service import Entry, Room, picture, trace_entry, trace_prototype
+from medproto.summary import box_words, case_sentence, has_score, number, signed
 from ui.opening import EXAM_PAGE
 from ui.style import data_uri
 
@@ -24,7 +25,7 @@ def trace_view(room: Room, entry: int) -> None:
     trace = trace_entry(room, entry)
     record = trace.prediction
     st.markdown("**1. Decision**")
-    st.html(f'<div class="mp-small">{html.escape(conclusion(record))}</div>')
+    st.html(f'<div class="mp-small">{html.escape(f"{case_sentence(record)} {conclusion(record)}")}</div>')
     if st.button("Open this exam", key=f"trace_open_{entry}"):
         st.switch_page(EXAM_PAGE, query_params={"entry": str(entry)})
     st.markdown("**2. Prototype**")

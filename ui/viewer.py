@@ -10,9 +10,20 @@ import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from audit.report_hanging import HangingRow, Rect, Slot, boxes_on, hang, place_tags, scale_bar_mm, window
-from audit.report_words import Evidence, opposing, supporting
+from audit.report_hanging import (
+    HangingRow,
+    Rect,
+    Slot,
+    TaggedBox,
+    boxes_on,
+    cells_on,
+    hang,
+    place_tags,
+    scale_bar_mm,
+    window,
+)
 from medproto.records import Box, ImageRecord, Prediction
+from medproto.summary import Evidence, opposing, supporting
 from ui.style import data_uri
 
 ALL = "All"
@@ -97,23 +108,35 @@ def _view(image: ImageRecord, stage: Stage, prediction: Prediction, picture: Cal
 
 
 def _marks(evidence: Sequence[Evidence], image: ImageRecord, part: Box, width: float) -> list[str]:
-    """Boxes and their tags, in percent of the view; letters and dashes mark what speaks against."""
+    """Solid boxes with their tags and dashed patches, in percent of the view; letters mark what speaks against."""
     tagged = boxes_on(evidence, image.image_id)
-    across, down = part.right - part.left, part.bottom - part.top
-    pixels = width / across
-    rects = [
-        Rect((t.box.left - part.left) * pixels, (t.box.top - part.top) * pixels, w * pixels, h * pixels)
-        for t in tagged
-        for w, h in [(t.box.right - t.box.left, t.box.bottom - t.box.top)]
-    ]
-    bounds = Rect(0, 0, across * pixels, down * pixels)
+    pixels = width / (part.right - part.left)
+    rects = [_drawn(tag.box, part, pixels) for tag in tagged]
+    bounds = _drawn(part, part, pixels)
     spots = place_tags(rects, [(8 + 7 * len(t.text), 16) for t in tagged], bounds)
     parts = []
+    for cell in cells_on(evidence, image.image_id):
+        place = _percent(_drawn(cell.box, part, pixels), bounds, sized=True)
+        parts.append(f'<div class="box cell {_classes(cell)}" style="{place}"></div>')
     for tag, rect, spot in zip(tagged, rects, spots, strict=True):
-        classes = " ".join(f"mark-{label}" for label in tag.labels) + ("" if tag.text[0].isdigit() else " against")
+        classes = _classes(tag)
         parts.append(f'<div class="box {classes}" style="{_percent(rect, bounds, sized=True)}"></div>')
         parts.append(f'<div class="tag {classes}" style="{_percent(spot, bounds, sized=False)}">{tag.text}</div>')
     return parts
+
+
+def _classes(tag: TaggedBox) -> str:
+    return " ".join(f"mark-{label}" for label in tag.labels) + ("" if tag.text[0].isdigit() else " against")
+
+
+def _drawn(box: Box, part: Box, pixels: float) -> Rect:
+    """Where a box of the original lies in a view that shows `part` of it."""
+    return Rect(
+        (box.left - part.left) * pixels,
+        (box.top - part.top) * pixels,
+        (box.right - box.left) * pixels,
+        (box.bottom - box.top) * pixels,
+    )
 
 
 def _percent(rect: Rect, bounds: Rect, sized: bool) -> str:

@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from medproto.records import (
+    Blanking,
     Box,
+    BoxKind,
     BreastScore,
     Decision,
     GateFinding,
@@ -174,6 +176,28 @@ def make_scored(decision: Decision = "flagged", exam: str = "1", prototypes: int
         "software": {"medproto": "0.1.0", "torch": "2.9.0", "python": "3.11"},
     }
     return Scored(Prediction(**(fields | changes)), pictures.kept)
+
+
+def blanked(match: PrototypeMatch, as_strong: int = 0, kind: BoxKind = "attribution") -> PrototypeMatch:
+    """The match after a check with 20 random boxes: its shown box lies beside its cell, the cell's own box second.
+
+    Args:
+        as_strong: how many random boxes lowered the similarity as much as the shown one.
+    """
+    cell = match.box
+    beside = Box(top=cell.top - 20, left=cell.left + 10, bottom=cell.bottom + 20, right=cell.right + 50)
+    second: BoxKind = "patch" if kind != "patch" else "threshold"
+    drops = {"random_at_cell": 0.04, "random_anywhere": 0.01, "boxes": 20, "as_strong": as_strong}
+    shown = Blanking(kind=kind, box=beside, at_cell=0.63, anywhere=0.21, **drops)
+    other = Blanking(kind=second, box=cell, at_cell=0.38, anywhere=0.11, **drops)
+    return match.model_copy(update={"blanking": (shown, other)})
+
+
+def checked(scored: Scored, *no_better: int) -> Scored:
+    """The exam with every match checked; those at these places do no better than random."""
+    matches = enumerate(scored.prediction.matches)
+    found = tuple(blanked(match, as_strong=15 if i in no_better else 0) for i, match in matches)
+    return Scored(Prediction.model_validate(scored.prediction.model_dump() | {"matches": found}), scored.pictures)
 
 
 def scorer_of(scored: Scored) -> Callable[..., Scored]:

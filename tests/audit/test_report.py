@@ -13,10 +13,10 @@ from pypdf.generic import IndirectObject
 from audit.entries import NO_LEAF, Entry, EntryDraft, EntryKind, decode, encode
 from audit.payloads import Refusal
 from audit.report import render_refusal, render_report
-from audit.report_words import number, percent, signed
 from audit.signing import Checkpoint
 from medproto.errors import EvidenceMissing, ReportError
 from medproto.records import GateFinding, Prediction, RefusedRecord, Scored
+from medproto.summary import number, percent, signed
 from tests.audit.factory import BUNDLE_ID, make_scored, sha256
 
 NOTE = (

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from audit.report_hanging import Rect, boxes_on, composite, hang, place_tags, scale_bar_mm, window
-from audit.report_words import Evidence, opposing, signed, supporting
 from medproto.errors import EvidenceMissing
 from medproto.records import ImageRecord
+from medproto.summary import Evidence, opposing, signed, supporting
 from tests.audit.factory import make_scored
 
 IMAGES = make_scored().prediction.images

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from audit.report_words import number
 from audit.service import Entry, LedgerFilter, Room, ledger_page, prediction, reviews
+from medproto.summary import number
 from tests.ui.conftest import opened, words
 from ui.review_form import NO_REASON, NO_VERDICT
 
@@ -65,7 +65,8 @@ def test_opening_an_exam_from_the_worklist_is_written_down_once(exams: dict[str,
     app.button(key=f"open_{exams['flagged'].number}").click().run()
     app.run()
     assert kinds(room).count("exam opened") == 1
-    assert "Flagged: the score for “malignant”" in words(app)
+    assert "Flagged: the right MLO view" in words(app)
+    assert "The score for “malignant”, 6.000, reaches the operating point, 2.000." in words(app)
 
 
 def test_exam_page_shows_every_number_of_its_evidence(exams: dict[str, Entry], room: Room) -> None:
@@ -90,7 +91,9 @@ def test_exam_without_a_decision_shows_evidence_but_no_score(exams: dict[str, En
 
 
 def test_exam_that_is_not_flagged_says_so(exams: dict[str, Entry]) -> None:
-    assert "Not flagged: the score for" in words(opened("exam", exams["not flagged"].number))
+    said = words(opened("exam", exams["not flagged"].number))
+    assert "Not flagged, although the right MLO view" in said
+    assert "stays below the operating point, 2.000." in said
 
 
 def test_heatmap_switch_and_choice_change_what_is_seen(exams: dict[str, Entry]) -> None:

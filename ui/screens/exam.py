@@ -7,10 +7,11 @@ from functools import partial
 
 import streamlit as st
 
-from audit.report_words import has_score, opposing, supporting
+from audit.report_words import legend_words
 from audit.service import Room, exam_opened, picture, prediction, reviews, worklist
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
+from medproto.summary import has_score, opposing, supporting
 from ui.evidence_html import cards_html, conclusion_html, findings_html, score_html, waterfall_html
 from ui.export import report_bytes
 from ui.opening import EXAM_PAGE, WORKLIST_PAGE, actor, banners, shown
@@ -124,7 +125,8 @@ def _views(room: Room, record: Prediction, large: bool) -> None:
     heat, opacity = bool(st.session_state["heat"]), int(st.session_state["opacity"])
     st.html(layers_css(record, choice if choice in labels else ALL, heat, opacity / 100))
     st.caption(
-        "Numbered solid boxes speak for the class, lettered dashed boxes against it; “All” shows the numbered ones. "
+        "Numbered boxes speak for the class, lettered ones against it; “All” shows the numbered ones. "
+        f"{legend_words((*supporting(record), *opposing(record)))} "
         "Pictures are shown as stored, not mirrored; the region shown is the one that was scored."
     )
 

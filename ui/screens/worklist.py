@@ -8,9 +8,9 @@ from typing import Final
 
 import streamlit as st
 
-from audit.report_words import number, percent
 from audit.service import Room, WorklistItem, refusals, worklist
 from medproto.records import RefusedRecord
+from medproto.summary import number, percent
 from ui import listing
 from ui.export import report_bytes
 from ui.opening import EXAM_PAGE, actor, banners, shown
