@@ -48,7 +48,8 @@ def evaluate(
         data = load_split(loaded, source, split, loading)
     if not as_json:
         tell_inputs(data)
-    held = score_held_out(loaded, source, split, data)
+    with bars() as report:
+        held = score_held_out(loaded, source, split, data, report("scoring images"))
     result = summarise(held)
     typer.echo(json.dumps(result.plain(), indent=1) if as_json else table(result))
     if out is not None:
@@ -66,16 +67,20 @@ def _write(out: Path, held: HeldOut, result: Evaluation) -> Quality:
     """
     from medproto.evaluation.detail import details
     from medproto.evaluation.html import Page, write_page
-    from medproto.evaluation.quality import measure_quality
+    from medproto.evaluation.kept import kept_in
+    from medproto.evaluation.quality import Working, measure_quality
 
     try:
         out.mkdir(parents=True, exist_ok=True)
         with bars() as report:
             found = details(held, result.auroc, report("intervals by patient"))
-            quality = measure_quality(held.bundle, held.data, report("prototype quality"))
+            kept = kept_in(out, held.bundle.bundle_id, held.manifest_digest, held.data)
+            working = Working(kept, report("prototype quality"))
+            quality = measure_quality(held.bundle, held.data, held.scored, working)
         whole = result.plain() | found.plain() | {"quality": asdict(quality)}
         (out / JSON).write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         (out / PAGE).write_text(write_page(Page(held.bundle, result, found, quality)), encoding="utf-8")
+        kept.forget()
     except OSError as err:
         raise InputError(f"out: cannot write the folder ({err.strerror}), expected one that can be written") from err
     return quality

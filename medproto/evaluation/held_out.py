@@ -14,7 +14,7 @@ from medproto.bundle import Bundle
 from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
 from medproto.evaluation.classification import Vector
-from medproto.training.inputs import InputSet
+from medproto.training.inputs import InputSet, Progress
 from medproto.training.similarities import Similarities, margins, similarities
 
 
@@ -63,8 +63,13 @@ class HeldOut:
         return tuple(names[exam] for exam in range(len(self.exams.margins)))
 
 
-def score_held_out(bundle: Bundle, manifest: Manifest, split: str, data: InputSet) -> HeldOut:
+def score_held_out(
+    bundle: Bundle, manifest: Manifest, split: str, data: InputSet, progress: Progress | None = None
+) -> HeldOut:
     """Score a split.
+
+    Args:
+        progress: called with images done and all images.
 
     Raises:
         TrainingError: only one class is there, or a patient of the split is among the prototypes' images.
@@ -75,7 +80,7 @@ def score_held_out(bundle: Bundle, manifest: Manifest, split: str, data: InputSe
     positive = data.bag_labels().numpy() == bundle.positive
     if not positive.any() or positive.all():
         raise TrainingError(f"split {split!r}: got exams of one class only, expected both")
-    scored = similarities(bundle.model, data, torch.device("cpu"))
+    scored = similarities(bundle.model, data, torch.device("cpu"), progress=progress)
     best, view = scored.bags(data)
     margin = margins(best, bundle.model.last_layer, bundle.positive)
     distance = torch.zeros(len(positive), dtype=torch.double)

@@ -6,15 +6,22 @@ Images of an unseen split show whether prototypes keep their meaning there.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from medproto.bundle import Bundle
 from medproto.evaluation import quality_coherence as coherence_of
+from medproto.evaluation.classification import Interval
+from medproto.evaluation.intervals import Places, by_patient
+from medproto.evaluation.kept import NOT_KEPT, Kept
 from medproto.evaluation.quality_alignment import Misalignment, Peaks, misalignment
-from medproto.evaluation.quality_coherence import NO_FINDING, Coherence, Findings, Truth, Whole
+from medproto.evaluation.quality_coherence import NO_FINDING, Coherence, Counted, Findings, Truth, Whole
+from medproto.evaluation.quality_curves import STEPS as CURVE_STEPS
 from medproto.evaluation.quality_curves import Curves, measure_curves
 from medproto.evaluation.quality_stability import (
     PERTURBATIONS,
@@ -28,6 +35,9 @@ from medproto.model.receptive_field import ReceptiveField
 from medproto.training.inputs import InputSet, Progress
 from medproto.training.similarities import Similarities, similarities
 
+STABILITY = TypeAdapter(dict[str, Stability])
+MISALIGNMENT = TypeAdapter(Misalignment)
+CURVES: TypeAdapter[Curves | None] = TypeAdapter(Curves | None)
 #: Images that measures which change images are taken on, spread evenly over those given.
 MOST_CHANGED = 200
 #: The same for the measures that change each image many times.
@@ -36,15 +46,16 @@ MOST_TRIED = 32
 
 @dataclass(frozen=True)
 class Quality:
-    """Prototype quality; what needs annotations is None where no image has any.
+    """Prototype quality, with intervals by patient; what needs annotations is None where no image has any.
 
     `changed` is how many images were changed, and `stability` holds a figure for each change. `curves` is None where no
     image is of the positive class, or where blurring such images does not lower their margins.
     """
 
     images: int
+    patients: int
     coherence: Coherence | None
-    consistency: float | None
+    consistency: Interval | None
     changed: int
     stability: dict[str, Stability]
     misalignment: Misalignment
@@ -62,29 +73,47 @@ class _Placed:
     own: Truth
 
 
-def measure_quality(bundle: Bundle, data: InputSet, progress: Progress | None = None) -> Quality:
+@dataclass(frozen=True)
+class Working:
+    """How the long measures are taken.
+
+    Args:
+        kept: where those are found that an earlier run has finished.
+        progress: called with images done and all that have to go through the network.
+    """
+
+    kept: Kept = NOT_KEPT
+    progress: Progress | None = None
+
+
+def measure_quality(bundle: Bundle, data: InputSet, scored: Similarities, working: Working | None = None) -> Quality:
     """Measure the prototypes of a bundle on images, with their annotations where they have some.
 
     Args:
-        progress: called with images done and all that have to go through the network.
+        scored: the images' similarities.
     """
     field = bundle.model.backbone.receptive_field(*data.images.shape[2:])
+    working = working or Working()
     some = data.select(_spread(len(data), MOST_CHANGED))
-    total = len(data) + len(some) * (1 + len(PERTURBATIONS))
     findings = coherence_of.find_findings(data.lesion.numpy())
-    scored = similarities(bundle.model, data, torch.device("cpu"), progress=_part(progress, 0, total))
     placed = _place(bundle, data, scored, (findings, field))
     category, names = _categories(data, findings)
-    stability = _stability(bundle, some, field, _part(progress, len(data), total))
-    return Quality(
+    steps = (len(some) * (1 + len(PERTURBATIONS)), len(_spread(len(data), MOST_TRIED)), CURVE_STEPS)
+    first, second, third = (_part(working.progress, sum(steps[:i]), sum(steps)) for i in range(3))
+    once, found = working.kept.once, (scored, placed)
+    quality = Quality(
         images=len(data),
-        coherence=_coherence(bundle, data, (scored, placed), (findings, category, names)) if names else None,
-        consistency=consistency(placed.holds, category, placed.own),
+        patients=len(set(data.patients())),
+        coherence=_coherence(bundle, data, found, (findings, category, names)) if names else None,
+        consistency=_consistency(data, placed, category),
         changed=len(some),
-        stability=stability,
-        misalignment=_misalignment(bundle, data, scored, placed),
-        curves=_curves(bundle, data, scored),
+        stability=once("stability", STABILITY, lambda: _stability(bundle, some, field, first)),
+        misalignment=once("misalignment", MISALIGNMENT, lambda: _misalignment(bundle, data, found, second)),
+        curves=once("curves", CURVES, lambda: _curves(bundle, data, scored, third)),
     )
+    if working.progress:
+        working.progress(sum(steps), sum(steps))
+    return quality
 
 
 def _place(bundle: Bundle, data: InputSet, scored: Similarities, there: tuple[Findings, ReceptiveField]) -> _Placed:
@@ -113,28 +142,63 @@ def _coherence(
     annotated: tuple[Findings, Whole, tuple[str, ...]],
 ) -> Coherence:
     (scored, placed), (findings, category, names) = found, annotated
-    similarity = scored.images.double().numpy()
-    weights = bundle.model.last_layer.detach().double().numpy()
-    counts = np.zeros((len(names), len(weights)), dtype=np.int64)
-    shown = category != NO_FINDING
-    np.add.at(counts, (category[shown], data.labels.numpy()[shown]), 1)
-    nearest = coherence_of.nearest_categories(similarity, np.where(placed.holds, category[:, None], NO_FINDING))
-    relevant = coherence_of.relevant(nearest)
-    positive = (bundle.model.prototype_class == bundle.positive).numpy()
-    patches = Counter(entry.source.patch for entry in bundle.manifest.prototypes)
+    patients, patches = data.patients(), Counter(entry.source.patch for entry in bundle.manifest.prototypes)
+    of_findings, total = [patients[image] for image in findings.image.tolist()], len(bundle.manifest.prototypes)
+    contribution = scored.images.double() * bundle.model.last_layer.detach().double()[data.labels]
+    best = coherence_of.best_overlaps(findings, placed.boxes, contribution.numpy())
+    single = sum(count == 1 for count in patches.values())
+    measured = _of_nearest(bundle, data, found, (category, names))
+    relevance, of_positive, special, unique, covered, specific = by_patient(measured, patients)
     return Coherence(
         findings=len(findings.image),
+        patients=len(set(of_findings)),
         categories=names,
-        prototypes=len(relevant),
-        relevance=float(relevant.mean()),
-        relevance_of_positive_class=float(relevant[positive].mean()) if positive.any() else None,
-        specialization=coherence_of.specialization(nearest),
-        uniqueness=coherence_of.uniqueness(nearest),
-        coverage=coherence_of.coverage(nearest, len(names)),
-        class_specificity=coherence_of.class_specificity(nearest, weights, counts),
-        localization=coherence_of.localization(findings, placed.boxes, similarity * weights[data.labels.numpy()]),
-        distinct=sum(count == 1 for count in patches.values()) / len(relevant),
+        prototypes=total,
+        relevance=relevance,
+        relevance_of_positive_class=of_positive,
+        specialization=special,
+        uniqueness=unique,
+        coverage=covered,
+        class_specificity=specific,
+        localization=coherence_of.localization(best, of_findings),
+        distinct=Counted(single / total, single, total),
     )
+
+
+def _of_nearest(
+    bundle: Bundle, data: InputSet, found: tuple[Similarities, _Placed], shown: tuple[Whole, tuple[str, ...]]
+) -> Callable[[Places], list[float]]:
+    """What the nearest patches say, of any images of the set: the measures of `Coherence` from relevance to class
+    specificity."""
+    (scored, placed), (category, names) = found, shown
+    weights = bundle.model.last_layer.detach().double().numpy()
+    counts = np.zeros((len(names), len(weights)), dtype=np.int64)
+    annotated = category != NO_FINDING
+    np.add.at(counts, (category[annotated], data.labels.numpy()[annotated]), 1)
+    order = np.argsort(-scored.images.double().numpy(), axis=0, kind="stable")
+    held = np.where(placed.holds, category[:, None], NO_FINDING)
+    positive = (bundle.model.prototype_class == bundle.positive).numpy()
+
+    def measured(places: Places) -> list[float]:
+        nearest = coherence_of.nearest_drawn(order, held, np.bincount(places, minlength=len(data)))
+        relevant = coherence_of.relevant(nearest)
+        return [
+            float(relevant.mean()),
+            float(relevant[positive].mean()) if positive.any() else np.nan,
+            _number(coherence_of.specialization(nearest)),
+            _number(coherence_of.uniqueness(nearest)),
+            coherence_of.coverage(nearest, len(names)),
+            _number(coherence_of.class_specificity(nearest, weights, counts)),
+        ]
+
+    return measured
+
+
+def _consistency(data: InputSet, placed: _Placed, category: Whole) -> Interval | None:
+    def measured(places: Places) -> list[float]:
+        return [_number(consistency(placed.holds[places], category[places], placed.own[places]))]
+
+    return by_patient(measured, data.patients())[0]
 
 
 def _stability(
@@ -153,31 +217,44 @@ def _stability(
     for number, (name, change) in enumerate(PERTURBATIONS.items(), start=1):
         changed = place(change(data), number * len(data))
         kept = same_place(plain.cells, changed.cells, field.columns.cells)
-        found[name] = Stability(
-            same_place=mean_over_prototypes(kept, plain.own),
-            same_finding=mean_over_prototypes(plain.holds == changed.holds, annotated),
-        )
+        same = plain.holds == changed.holds
+        both = by_patient(partial(_shares, ((kept, plain.own), (same, annotated))), data.patients())
+        found[name] = Stability(len(data), int(annotated.any(axis=1).sum()), *both)
     return found
 
 
-def _misalignment(bundle: Bundle, data: InputSet, scored: Similarities, placed: _Placed) -> Misalignment:
+def _shares(kept: tuple[tuple[Truth, Truth], ...], places: Places) -> list[float]:
+    """Mean over prototypes of each share: what was kept, and where it counts, (V, P)."""
+    return [_number(mean_over_prototypes(found[places], counted[places])) for found, counted in kept]
+
+
+def _misalignment(
+    bundle: Bundle, data: InputSet, found: tuple[Similarities, _Placed], progress: Progress | None
+) -> Misalignment:
     """Of each tried image's strongest prototype, counted towards the image's own class."""
+    scored, placed = found
     tried = _spread(len(data), MOST_TRIED)
     some = data.select(tried)
     prototype = (scored.images[tried] * bundle.model.last_layer.detach()[some.labels]).argmax(dim=1)
     boxes = torch.from_numpy(placed.boxes[tried, prototype.numpy()])
     field = bundle.model.backbone.receptive_field(*data.images.shape[2:])
     peaks = Peaks(prototype, scored.cells[tried, prototype], boxes, breast_cells(some.breast, field))
-    return misalignment(bundle.model, some.images, some.breast, peaks)
+    return misalignment(bundle.model, some, peaks, progress)
 
 
-def _curves(bundle: Bundle, data: InputSet, scored: Similarities) -> Curves | None:
+def _curves(bundle: Bundle, data: InputSet, scored: Similarities, progress: Progress | None) -> Curves | None:
     positive = torch.nonzero(data.labels == bundle.positive).flatten()
     if not len(positive):
         return None
     tried = positive[_spread(len(positive), MOST_TRIED)]
     some = data.select(tried.tolist())
-    return measure_curves(bundle, some, scored.cells[tried].numpy(), scored.images[tried].double().numpy())
+    peaks = (scored.cells[tried].numpy(), scored.images[tried].double().numpy())
+    return measure_curves(bundle, some, peaks, progress)
+
+
+def _number(found: float | None) -> float:
+    """NaN for what is not defined, as draws want it."""
+    return np.nan if found is None else found
 
 
 def _spread(count: int, most: int) -> list[int]:

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from medproto.evaluation.classification import Interval
+from medproto.evaluation.intervals import Places, by_patient
 from medproto.evaluation.quality_stability import same_place
 from medproto.model.protopnet import ProtoPNet
+from medproto.training.inputs import InputSet, Progress
 
 #: How far a pixel may be moved, in share of the grey range, and in how many steps.
 LIMIT, STEPS = 0.02, 5
@@ -42,30 +45,39 @@ class Peaks:
 class Misalignment:
     """Of the strongest prototype of each image: by which share the summed similarity at the patch falls when all but
     the patch is changed, the same when the patch alone is changed, and in which share of the images another patch wins
-    after the former. A faithful patch has 0, much, and 0."""
+    after the former; with intervals by patient. A faithful patch has 0, much, and 0."""
 
     images: int
-    drop_by_outside: float
-    drop_by_inside: float
-    moved_by_outside: float
+    drop_by_outside: Interval | None
+    drop_by_inside: Interval | None
+    moved_by_outside: Interval | None
 
 
-def misalignment(model: ProtoPNet, images: Tensor, breast: Tensor, peaks: Peaks) -> Misalignment:
-    """Change the images (V, 1, Y, X) outside and inside the patches, in the breast (V, Y, X) alone."""
+def misalignment(model: ProtoPNet, data: InputSet, peaks: Peaks, progress: Progress | None = None) -> Misalignment:
+    """Change the images outside and inside the patches, in the breast alone.
+
+    Args:
+        progress: called with images done and all images.
+    """
     model.eval()
-    before, outside, inside, moved = 0.0, 0.0, 0.0, 0
-    for start in range(0, len(images), BATCH):
-        places = slice(start, start + BATCH)
-        views, some = images[places], peaks.at(places)
-        patch = inside_boxes(some.box, (images.shape[2], images.shape[3]))
-        here = (breast[places] > 0).unsqueeze(1)
+    rows = []
+    for start in range(0, len(data), BATCH):
+        places = slice(start, min(start + BATCH, len(data)))
+        views, some = data.images[places], peaks.at(places)
+        patch = inside_boxes(some.box, (data.images.shape[2], data.images.shape[3]))
+        here = (data.breast[places] > 0).unsqueeze(1)
         maps = [_maps(model, shown, some).detach() for shown in (views, *_attacked(model, views, some, (patch, here)))]
         plain, without, within = (_at_peak(found, some).double() for found in maps)
-        before += float(plain.abs().sum())
-        outside += float((plain - without).sum())
-        inside += float((plain - within).sum())
-        moved += _moved(maps[1], some)
-    return Misalignment(len(images), outside / before, inside / before, moved / len(images))
+        rows.append(torch.stack([plain.abs(), plain - without, plain - within, _moved(maps[1], some).double()]))
+        if progress:
+            progress(places.stop, len(data))
+    found = torch.cat(rows, dim=1).numpy()
+
+    def shares(places: Places) -> list[float]:
+        before, outside, inside, moved = found[:, places].sum(axis=1)
+        return [outside / before, inside / before, moved / len(places)]
+
+    return Misalignment(len(data), *by_patient(shares, data.patients()))
 
 
 def inside_boxes(boxes: Tensor, size_px: tuple[int, int]) -> Tensor:
@@ -103,7 +115,7 @@ def _at_peak(maps: Tensor, peaks: Peaks) -> Tensor:
     return maps.gather(1, peaks.cell.unsqueeze(1)).squeeze(1)
 
 
-def _moved(maps: Tensor, peaks: Peaks) -> int:
-    """How many peaks lie elsewhere now."""
+def _moved(maps: Tensor, peaks: Peaks) -> Tensor:
+    """Whether each peak lies elsewhere now, shape (V,)."""
     now = maps.masked_fill(~peaks.allowed.flatten(1), -torch.inf).argmax(dim=1)
-    return int((~same_place(peaks.cell.numpy(), now.numpy(), peaks.allowed.shape[2])).sum())
+    return torch.from_numpy(~same_place(peaks.cell.numpy(), now.numpy(), peaks.allowed.shape[2]))

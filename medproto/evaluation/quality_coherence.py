@@ -11,13 +11,15 @@ Boxes are (top, left, bottom, right) in input pixels, half-open.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from medproto.evaluation.classification import Interval
+from medproto.evaluation.intervals import mean_by_patient
 from medproto.model.receptive_field import ReceptiveField
 
 #: Nearest patches by which a prototype is judged.
@@ -45,26 +47,40 @@ class Findings:
 class Overlap:
     """Mean intersection over union and Dice similarity coefficient of the annotated findings."""
 
-    iou: float
-    dsc: float
+    iou: Interval
+    dsc: Interval
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A share of things that are all known, so that it has no interval."""
+
+    share: float
+    count: int
+    of: int
 
 
 @dataclass(frozen=True)
 class Coherence:
-    """The six measures of PEF-Coh; None where no prototype is relevant. `distinct` is the share of prototypes whose
-    training patch is no other prototype's."""
+    """The six measures of PEF-Coh, with intervals by patient; None where no prototype is relevant.
+
+    Args:
+        findings: annotated ones, on images of so many `patients`.
+        distinct: prototypes whose training patch is no other prototype's.
+    """
 
     findings: int
+    patients: int
     categories: tuple[str, ...]
     prototypes: int
-    relevance: float
-    relevance_of_positive_class: float | None
-    specialization: float | None
-    uniqueness: float | None
-    coverage: float
-    class_specificity: float | None
+    relevance: Interval | None
+    relevance_of_positive_class: Interval | None
+    specialization: Interval | None
+    uniqueness: Interval | None
+    coverage: Interval | None
+    class_specificity: Interval | None
     localization: dict[str, Overlap]
-    distinct: float
+    distinct: Counted
 
 
 def find_findings(lesion: NDArray[np.uint8]) -> Findings:
@@ -114,6 +130,18 @@ def nearest_categories(similarity: Real, categories: Whole, count: int = NEAREST
     """
     order = np.argsort(-similarity, axis=0, kind="stable")[:count]
     return np.take_along_axis(categories, order, axis=0)
+
+
+def nearest_drawn(order: Whole, categories: Whole, times: Whole, count: int = NEAREST) -> Whole:
+    """As `nearest_categories` where each image is there several times or not at all.
+
+    Args:
+        order: images by falling similarity to each prototype, shape (V, P).
+        times: how often each image is there, shape (V,).
+    """
+    so_far = times[order].cumsum(axis=0)
+    places = np.stack([(so_far > rank).argmax(axis=0) for rank in range(min(count, int(times.sum())))])
+    return np.take_along_axis(categories, np.take_along_axis(order, places, axis=0), axis=0)
 
 
 def relevant(nearest: Whole) -> Truth:
@@ -175,9 +203,9 @@ def overlaps(finding: Whole, patches: Whole) -> tuple[Real, Real]:
     return shared / (total - shared), 2 * shared / total
 
 
-def localization(findings: Findings, boxes: Whole, contribution: Real) -> dict[str, Overlap]:
-    """How well the patches with the largest contribution cover each finding: the best overlap among the first 1, the
-    first 10 and all, averaged over findings.
+def best_overlaps(findings: Findings, boxes: Whole, contribution: Real) -> dict[str, Real]:
+    """How well the patches with the largest contribution cover each finding: the best intersection over union and the
+    best Dice coefficient among the first 1, the first 10 and all, shape (R, 2) each.
 
     Args:
         boxes: every prototype's best patch in each image, shape (V, P, 4).
@@ -189,4 +217,10 @@ def localization(findings: Findings, boxes: Whole, contribution: Real) -> dict[s
         iou, dsc = overlaps(box, boxes[image][order])
         for name, depth in DEPTHS.items():
             found[name].append((float(iou[:depth].max()), float(dsc[:depth].max())))
-    return {name: Overlap(*np.mean(values, axis=0).tolist()) for name, values in found.items()}
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def localization(best: Mapping[str, Real], patients: Sequence[str]) -> dict[str, Overlap]:
+    """Means of `best_overlaps` over the findings, whose patients are given, with intervals by patient."""
+    means = {name: [mean_by_patient(column, patients) for column in values.T] for name, values in best.items()}
+    return {name: Overlap(iou, dsc) for name, (iou, dsc) in means.items()}

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from medproto.evaluation.classification import Interval
 from medproto.evaluation.quality_coherence import NO_FINDING, Truth, Whole
 from medproto.training.inputs import InputSet
 
@@ -33,11 +34,14 @@ Perturbation = Callable[[InputSet], InputSet]
 
 @dataclass(frozen=True)
 class Stability:
-    """Shares averaged over prototypes: winning patch at the same place on images of the own class; and on annotated
-    ones, patch holding a finding after the change just where it did before. None where there is no such image."""
+    """Shares averaged over prototypes, with intervals by patient: winning patch at the same place on images of the own
+    class; and on the annotated ones of the `images`, patch holding a finding after the change just where it did before.
+    None where there is no such image."""
 
-    same_place: float | None
-    same_finding: float | None
+    images: int
+    annotated: int
+    same_place: Interval | None
+    same_finding: Interval | None
 
 
 def consistency(holds: Truth, category: Whole, own: Truth) -> float | None:

@@ -8,6 +8,8 @@ from medproto.evaluation.run import Evaluation
 
 #: A longer row of figures is counted, not shown.
 LISTED = 12
+#: Names of the parts of an interval and of a counted share.
+INTERVAL, COUNTED = {"value", "low", "high"}, {"share", "count", "of"}
 
 
 def table(result: Evaluation) -> str:
@@ -42,7 +44,9 @@ def flat(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         name = (f"{above}: {key}" if above else key).replace("_", " ")
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and set(value) in (INTERVAL, COUNTED):
+            rows.append((name, _summed_up(value)))
+        elif isinstance(value, Mapping):
             rows += flat(value, name)
         elif isinstance(value, list | tuple):
             listed = ", ".join(_text(one) for one in value)
@@ -50,6 +54,13 @@ def flat(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]
         else:
             rows.append((name, _text(value)))
     return rows
+
+
+def _summed_up(value: Mapping[str, object]) -> str:
+    """An interval or a count in one line."""
+    if set(value) == COUNTED:
+        return f"{value['share']:.1%} ({value['count']} of {value['of']})"
+    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
 
 
 def _text(value: object) -> str:

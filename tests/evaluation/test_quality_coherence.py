@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from medproto.evaluation.quality_coherence import (
+    best_overlaps,
     class_specificity,
     coverage,
     find_findings,
     holds_finding,
     localization,
     nearest_categories,
+    nearest_drawn,
     overlaps,
     patch_boxes,
     purities,
@@ -105,9 +107,26 @@ def test_localization_takes_the_best_of_the_strongest_patches() -> None:
     boxes[0, 5] = [2, 2, 6, 6]
     boxes[0, 11] = [0, 0, 4, 4]
     falling = np.arange(12, 0, -1.0)[None]
-    found = localization(find_findings(lesion), boxes, falling)
+    found = best_overlaps(find_findings(lesion), boxes, falling)
     # the strongest lies elsewhere, the sixth overlaps in 4 of 28 pixels, the twelfth is the finding
-    assert found["top-1"].iou == 0.0
-    assert found["top-10"].iou == pytest.approx(4 / 28)
-    assert found["top-10"].dsc == pytest.approx(0.25)
-    assert found["all"].iou == found["all"].dsc == 1.0
+    assert found["top-1"].tolist() == [[0.0, 0.0]]
+    assert found["top-10"][0].tolist() == pytest.approx([4 / 28, 0.25])
+    assert found["all"].tolist() == [[1.0, 1.0]]
+
+
+def test_localization_is_the_mean_over_findings_with_an_interval_by_patient() -> None:
+    # two findings of one patient, who is drawn with both or neither, and one of another
+    best = {"top-1": np.array([[0.2, 0.3], [0.4, 0.5], [0.9, 0.95]])}
+    found = localization(best, ["a", "a", "b"])["top-1"]
+    assert (found.iou.value, found.dsc.value) == pytest.approx((0.5, 1.75 / 3))
+    assert (found.iou.low, found.iou.high) == pytest.approx((0.3, 0.9))
+
+
+def test_images_drawn_twice_count_twice_among_the_nearest() -> None:
+    similarity = np.array([[0.1, 5.0], [3.0, 4.0], [2.0, 6.0]])
+    categories = np.array([[7, 8], [0, -1], [1, 2]])
+    order = np.argsort(-similarity, axis=0)
+    once = nearest_drawn(order, categories, np.array([1, 1, 1]), 2)
+    assert once.tolist() == nearest_categories(similarity, categories, 2).tolist()
+    # image 2 twice, image 1 not at all
+    assert nearest_drawn(order, categories, np.array([1, 0, 2])).tolist() == [[1, 2], [1, 2], [7, 8]]
