@@ -13,11 +13,12 @@ from pypdf.generic import IndirectObject
 from audit.entries import NO_LEAF, Entry, EntryDraft, EntryKind, decode, encode
 from audit.payloads import Refusal
 from audit.report import render_refusal, render_report
+from audit.report_words import NO_BETTER, UNCHECKED
 from audit.signing import Checkpoint
 from medproto.errors import EvidenceMissing, ReportError
 from medproto.records import GateFinding, Prediction, RefusedRecord, Scored
-from medproto.summary import number, percent, signed
-from tests.audit.factory import BUNDLE_ID, make_scored, sha256
+from medproto.summary import case_sentence, number, percent, signed
+from tests.audit.factory import BUNDLE_ID, checked, make_scored, sha256
 
 NOTE = (
     "example.org/ledger\n7\nqTn0v6mS1yK2yJx4dPpC5mYkXk9z0nT7cZ3bB0l8c1Y=\n\n— example.org/ledger "
@@ -74,6 +75,8 @@ EXAMS = {
     "no decision": lambda: make_scored("no decision"),
     "missing views": with_missing_views,
     "fourteen prototypes": lambda: make_scored("flagged", prototypes=14),
+    "checked by blanking": lambda: checked(make_scored("flagged", prototypes=10), 1),
+    "version 1": lambda: make_scored("flagged", schema_version=1),
     "long names": lambda: make_scored(bundle_name="bundle-" + "x" * 300, patient_id="patient-" + "9" * 200),
 }
 
@@ -127,6 +130,32 @@ def test_no_page_repeats_without_its_banners_and_its_entry() -> None:
         assert "Research use only, not for primary diagnosis" in text
         assert "Ledger entry 7" in text
         assert f"Page {i} of {len(pages)}" in text
+
+
+def test_each_card_says_what_blanking_did_and_warns_where_random_does_as_well() -> None:
+    text = text_of(rendered(checked(make_scored(), 1)))
+    assert text.count("Blanking this box removes 63 % of what the breast gives to the similarity") == 4
+    assert text.count("(a random box of this size: 4 %)") == 4
+    assert text.count("box by gradient x input, rows") == 4
+    assert text.count("(16.0 x 16.0 mm)") == 4
+    assert text.count(NO_BETTER) == 1
+    assert text.index(NO_BETTER) > text.index("p001-")
+    assert "dashed: the patch that was compared" in text
+
+
+def test_a_report_of_unchecked_matches_says_so_on_every_card() -> None:
+    text = text_of(rendered(make_scored()))
+    assert text.count(UNCHECKED) == 4
+    assert NO_BETTER not in text
+    assert "dashed" not in text
+
+
+def test_the_sentence_of_the_case_comes_first() -> None:
+    scored = checked(make_scored(), 0)
+    said = case_sentence(scored.prediction).replace("\xa0", " ")
+    text = text_of(rendered(scored))
+    assert said in text
+    assert text.index(said) < text.index("What speaks for “malignant”")
 
 
 def test_a_real_patients_report_does_not_say_synthetic() -> None:

@@ -7,11 +7,11 @@ import io
 import pytest
 from PIL import Image
 
-from audit.report_hanging import Rect, boxes_on, composite, hang, place_tags, scale_bar_mm, window
+from audit.report_hanging import Rect, boxes_on, cells_on, composite, hang, place_tags, scale_bar_mm, window
 from medproto.errors import EvidenceMissing
-from medproto.records import ImageRecord
+from medproto.records import Box, ImageRecord
 from medproto.summary import Evidence, opposing, signed, supporting
-from tests.audit.factory import make_scored
+from tests.audit.factory import checked, make_scored
 
 IMAGES = make_scored().prediction.images
 
@@ -59,6 +59,26 @@ def test_evidence_in_the_same_square_shares_one_box_with_both_labels() -> None:
     match = supporting(make_scored().prediction)[0].match
     (tagged,) = boxes_on((Evidence("1", match), Evidence("3", match)), match.image_id)
     assert tagged.text == "1, 3"
+
+
+def test_the_shown_box_is_drawn_and_the_compared_patch_beside_it() -> None:
+    match = supporting(checked(make_scored()).prediction)[0].match
+    item = Evidence("1", match)
+    (shown,), (cell,) = boxes_on((item,), match.image_id), cells_on((item,), match.image_id)
+    assert (shown.box, cell.box) == (match.blanking[0].box, match.box)
+    unchecked = Evidence("1", match.model_copy(update={"blanking": ()}))
+    assert cells_on((unchecked,), match.image_id) == ()
+    assert boxes_on((unchecked,), match.image_id)[0].box == match.box
+
+
+def test_the_window_holds_the_shown_box_and_the_compared_patch() -> None:
+    match = supporting(checked(make_scored()).prediction)[0].match
+    crop = Box(top=500, left=500, bottom=600, right=600)
+    image = IMAGES[0].model_copy(update={"rendering": IMAGES[0].rendering.model_copy(update={"crop": crop})})
+    part = window(image, (Evidence("1", match),))
+    for box in (match.box, match.blanking[0].box):
+        assert part.top <= box.top
+        assert part.left <= box.left
 
 
 def test_tags_of_neighbouring_boxes_do_not_cover_each_other() -> None:

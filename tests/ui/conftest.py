@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from audit.service import Actor, BundleScorer, Entry, Room, open_room, score_exam
 from medproto.errors import EmptyExam
 from medproto.records import GateFinding, Pseudonymise, RefusedRecord, Scored
-from tests.audit.factory import BUNDLE_ID, make_scored, sha256
+from tests.audit.factory import BUNDLE_ID, checked, make_scored, sha256
 from ui.launch import APP
 from ui.opening import HOME_VARIABLE, URL_VARIABLE
 
@@ -30,6 +30,7 @@ def fill(home: Path) -> dict[str, Entry]:
     scorers: dict[str, Callable[..., Scored]] = {"refused": refusing}
     for exam, decision in enumerate(("flagged", "not flagged", "no decision"), start=1):
         scored = make_scored(decision, exam=str(exam))  # type: ignore[arg-type]
+        scored = checked(scored, 1) if decision == "flagged" else scored
         scorers[decision] = lambda paths, pseudonymise, scored=scored: scored
     entries = {}
     with open_room(home, create=True) as room:

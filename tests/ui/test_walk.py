@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from audit.report_words import NO_BETTER
 from audit.service import Entry, LedgerFilter, Room, ledger_page
 from ui.launch import command
 from ui.opening import HOME_VARIABLE
@@ -94,10 +95,14 @@ def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
 def _toggles_the_heatmap(page: Page) -> None:
     heat = page.locator(".mp-wall .heat-1")
     expect(heat).to_be_visible()
-    expect(page.locator(".mp-wall .box.mark-1")).to_be_visible()
+    solid, dashed = page.locator(".mp-wall .box.mark-1:not(.cell)"), page.locator(".mp-wall .box.cell.mark-1")
+    for box, style in ((solid, "solid"), (dashed, "dashed")):
+        expect(box).to_be_visible()
+        expect(box).to_have_css("border-top-style", style)
+    expect(page.get_by_text(NO_BETTER)).to_have_count(1)
     page.get_by_text("Heatmap", exact=True).click()
     expect(heat).to_be_hidden()
-    expect(page.locator(".mp-wall .box.mark-1")).to_be_visible()
+    expect(solid).to_be_visible()
 
 
 def _downloads_the_report(page: Page) -> bytes:

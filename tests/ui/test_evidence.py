@@ -1,0 +1,79 @@
+"""What a card and the wall say of a check by blanking: in words, in line styles, and the same as in the report."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from audit.report_words import NO_BETTER, UNCHECKED, blanking_words
+from medproto.records import Prediction, Scored
+from tests.audit.factory import checked, make_scored
+from ui.evidence_html import cards_html, conclusion_html
+from ui.viewer import wall_html
+
+
+def cards(scored: Scored) -> list[str]:
+    """Each card of the page, in order."""
+    return cards_html(scored.prediction, scored.pictures.__getitem__).split('<div class="mp-card">')[1:]
+
+
+def wall(scored: Scored) -> str:
+    """The views without their pictures."""
+    shown = wall_html(scored.prediction, scored.pictures.__getitem__, False)
+    return re.sub(r"data:image/png;base64,[^\"]*", "", shown)
+
+
+def test_the_sentence_of_the_case_stands_on_top() -> None:
+    assert '<div class="mp-conclusion flagged">Flagged: the right MLO view' in conclusion_html(make_scored().prediction)
+
+
+def test_each_card_says_what_blanking_its_box_did() -> None:
+    scored = checked(make_scored())
+    for card in cards(scored):
+        assert "Blanking this box removes 63\xa0% of what the breast gives to the similarity" in card
+        assert "(a random box of this size: 4\xa0%)" in card
+        assert "box by gradient x input" in card
+        assert "box of the cell 38\xa0% (random 4\xa0%)" in card
+        assert "16.0\xa0x\xa016.0\xa0mm" in card
+
+
+def test_only_the_card_whose_box_does_no_better_than_random_warns() -> None:
+    assert [NO_BETTER in card for card in cards(checked(make_scored(), 1))] == [False, True, False, False]
+
+
+def test_a_match_that_was_not_checked_says_so() -> None:
+    assert all(UNCHECKED in card and "box of the cell" in card for card in cards(make_scored()))
+
+
+def test_a_box_whose_blanking_raises_the_similarity_removes_nothing() -> None:
+    match = checked(make_scored()).prediction.matches[0]
+    worse = match.blanking[0].model_copy(update={"at_cell": -0.03})
+    said = blanking_words(match.model_copy(update={"blanking": (worse,)}))
+    assert said.startswith("Blanking this box removes nothing of what the breast gives")
+
+
+def test_counter_evidence_names_its_classes() -> None:
+    scored = make_scored()
+    shown = cards_html(scored.prediction, scored.pictures.__getitem__)
+    assert "Prototypes of “not malignant”, the strongest first." in shown
+    only_for = tuple(m for m in scored.prediction.matches if m.contribution > 0)
+    without = Prediction.model_validate(
+        scored.prediction.model_dump() | {"matches": only_for, "margin": sum(m.contribution for m in only_for)}
+    )
+    assert "No pictured prototype speaks against “malignant”." in cards_html(without, scored.pictures.__getitem__)
+
+
+@pytest.mark.parametrize("check, solid, dashed", [(True, 4, 4), (False, 4, 0)])
+def test_shown_boxes_are_solid_and_compared_patches_dashed(check: bool, solid: int, dashed: int) -> None:
+    shown = wall(checked(make_scored()) if check else make_scored())
+    assert len(re.findall(r'class="box cell mark-', shown)) == dashed
+    assert len(re.findall(r'class="box mark-', shown)) == solid
+
+
+def test_the_shown_box_lies_on_the_wall_where_the_record_says() -> None:
+    scored = checked(make_scored())
+    found = re.search(r'class="box mark-1" style="left:([\d.]+)%;top:([\d.]+)%;width:([\d.]+)%', wall(scored))
+    assert found
+    left, top, width = (float(value) for value in found.groups())
+    assert (left, top, width) == pytest.approx((100 * 110 / 800, 100 * 100 / 1000, 100 * 80 / 800), abs=0.01)
