@@ -12,28 +12,30 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 
-def blurred_surround(images: Tensor, where: Tensor) -> Tensor:
-    """The images with a masked part replaced by a smooth fill from the rest of the same image.
+def blurred_surround(images: Tensor, where: Tensor, breast: Tensor) -> Tensor:
+    """The images with a masked part of the breast replaced by a smooth fill from the rest of the same breast.
 
     Args:
         images: shape (N, 1, Y, X), float.
-        where: what is replaced, shape (N, 1, Y, X), bool. An image that is masked as a whole becomes its own mean.
+        where: what is replaced, shape (N, 1, Y, X), bool.
+        breast: what may be replaced and what counts as surround, shape (N, 1, Y, X), bool. A breast that is masked as a
+            whole becomes its own mean.
 
     Returns:
-        Shape (N, 1, Y, X); pixels outside the mask are untouched.
+        Shape (N, 1, Y, X); pixels outside the mask or the breast are untouched.
     """
-    known = (~where).to(images.dtype)
+    known = (breast & ~where).to(images.dtype)
     # Means of the known pixels, and their share, from the finest grid to a single cell.
     levels = [(images * known, known)]
     while max(levels[-1][1].shape[2:]) > 1:
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
-    mean = images.mean(dim=(2, 3), keepdim=True)
+    mean = (images * breast).sum(dim=(2, 3), keepdim=True) / breast.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     sums, share = levels[-1]
     fill = torch.where(share > 0, sums / share.clamp(min=1e-12), mean)
     for sums, share in reversed(levels[:-1]):
         coarser = interpolate(fill, size=sums.shape[2:], mode="bilinear", align_corners=False)
         fill = sums + (1 - share) * coarser
-    return torch.where(where, fill, images)
+    return torch.where(where & breast, fill, images)
 
 
 def _halved(plane: Tensor) -> Tensor:

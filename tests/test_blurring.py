@@ -7,6 +7,10 @@ import torch
 from medproto.blurring import blurred_surround
 
 
+#: All of an image is breast.
+ALL = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+
+
 def square(rows: slice, columns: slice, size: int = 64) -> torch.Tensor:
     where = torch.zeros(1, 1, size, size, dtype=torch.bool)
     where[..., rows, columns] = True
@@ -16,14 +20,14 @@ def square(rows: slice, columns: slice, size: int = 64) -> torch.Tensor:
 def test_a_bright_square_on_even_ground_is_gone() -> None:
     where = square(slice(20, 37), slice(11, 40))
     images = torch.where(where, 1.0, 0.3)
-    assert torch.allclose(blurred_surround(images, where), torch.full_like(images, 0.3), atol=1e-6)
+    assert torch.allclose(blurred_surround(images, where, ALL), torch.full_like(images, 0.3), atol=1e-6)
 
 
 def test_nothing_outside_the_mask_is_touched() -> None:
     images = torch.rand(2, 1, 50, 37, generator=torch.Generator().manual_seed(0))
     where = torch.zeros(2, 1, 50, 37, dtype=torch.bool)
     where[0, :, 10:20, 5:30] = True
-    filled = blurred_surround(images, where)
+    filled = blurred_surround(images, where, ALL)
     assert torch.equal(filled[~where], images[~where])
     assert torch.equal(filled[1], images[1])
     assert not torch.equal(filled[0], images[0])
@@ -33,7 +37,7 @@ def test_fill_follows_the_surround_and_holds_no_detail() -> None:
     ramp = torch.linspace(0, 1, 64).expand(1, 1, 64, 64).contiguous()
     noise = 0.2 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
     where = square(slice(24, 40), slice(24, 40))
-    filled = blurred_surround(ramp + noise, where)[..., 24:40, 24:40]
+    filled = blurred_surround(ramp + noise, where, ALL)[..., 24:40, 24:40]
     assert float(filled[..., 0].mean()) < float(filled[..., -1].mean())
     assert float((filled - (ramp + 0.1)[..., 24:40, 24:40]).abs().max()) < 0.12
     assert float(filled.diff(dim=2).abs().mean()) < 0.1 * float(noise.diff(dim=2).abs().mean())
@@ -42,10 +46,18 @@ def test_fill_follows_the_surround_and_holds_no_detail() -> None:
 def test_nothing_of_the_hidden_part_shines_through() -> None:
     where = square(slice(0, 30), slice(0, 30))
     ground = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(blurred_surround(ground, where), blurred_surround(torch.where(where, 9.0, ground), where))
+    assert torch.equal(*(blurred_surround(each, where, ALL) for each in (ground, torch.where(where, 9.0, ground))))
+
+
+def test_air_is_neither_filled_nor_a_surround() -> None:
+    breast = square(slice(0, 64), slice(0, 30))
+    images = torch.where(breast, 0.5, 0.0)
+    where = square(slice(20, 40), slice(20, 45))
+    assert torch.allclose(blurred_surround(images, where, breast), images, atol=1e-6)
 
 
 def test_an_image_that_is_masked_as_a_whole_becomes_its_mean() -> None:
     images = torch.rand(1, 1, 9, 12, generator=torch.Generator().manual_seed(3))
-    filled = blurred_surround(images, torch.ones_like(images, dtype=torch.bool))
+    whole = torch.ones_like(images, dtype=torch.bool)
+    filled = blurred_surround(images, whole, whole)
     assert torch.allclose(filled, images.mean().expand_as(images))
