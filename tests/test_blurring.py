@@ -6,7 +6,6 @@ import torch
 
 from medproto.blurring import blurred_surround
 
-
 #: All of an image is breast.
 ALL = torch.ones(1, 1, 1, 1, dtype=torch.bool)
 
