@@ -11,6 +11,7 @@ import typer
 
 from audit import cli as audit_cli
 from audit import report_cli
+from medproto.commands import card as card_cli
 from medproto.commands import evaluate as evaluate_cli
 from medproto.commands import inspect as inspect_cli
 from medproto.commands import prototypes as prototypes_cli
@@ -35,6 +36,7 @@ app.command("inspect")(inspect_cli.inspect)
 app.command("prototypes")(prototypes_cli.prototypes)
 app.command("train")(train_cli.train)
 app.command("evaluate")(evaluate_cli.evaluate)
+app.command("card")(card_cli.card)
 
 Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
 Url = Annotated[

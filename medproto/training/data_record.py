@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from medproto.bundle import DataRecord, SplitRecord
 from medproto.datasets.manifest import Manifest, ManifestRow
@@ -17,6 +17,17 @@ from medproto.training.rendering import has_annotation
 NO_CODE = "REGION_OR_MASK"
 #: Name of the rows that the manifest puts into no split.
 NO_SPLIT = "no split"
+#: What images are counted by: each from a row and the name of its class.
+FIELDS: Mapping[str, Callable[[ManifestRow, str], str | None]] = {
+    "class": lambda row, label: label,
+    "label": lambda row, label: row.label,
+    "finding": lambda row, label: row.finding,
+    "view": lambda row, label: row.view,
+    "side": lambda row, label: row.side,
+    "vendor": lambda row, label: row.vendor,
+    "density": lambda row, label: row.density,
+    "age": lambda row, label: age_band(row.age_years),
+}
 #: How the sentence of each refusal begins, which no other's does.
 _OPENINGS = {rule.sentence.partition("{}")[0]: code for code, rule in RULES.items() if rule.severity == "refuse"}
 _REFUSAL = re.compile(rf"(?:^|(?<=\. ))(?:{'|'.join(map(re.escape, _OPENINGS))})")
@@ -50,16 +61,6 @@ def codes_of(why: str) -> tuple[str, ...]:
 
 
 def _count(rows: Sequence[tuple[ManifestRow, str]], lost: Sequence[str]) -> SplitRecord:
-    fields: dict[str, list[str | None]] = {
-        "class": [label for _, label in rows],
-        "label": [row.label for row, _ in rows],
-        "finding": [row.finding for row, _ in rows],
-        "view": [row.view for row, _ in rows],
-        "side": [row.side for row, _ in rows],
-        "vendor": [row.vendor for row, _ in rows],
-        "density": [row.density for row, _ in rows],
-        "age": [age_band(row.age_years) for row, _ in rows],
-    }
     return SplitRecord(
         patients=len({row.patient for row, _ in rows}),
         exams=len({row.exam for row, _ in rows}),
@@ -68,8 +69,8 @@ def _count(rows: Sequence[tuple[ManifestRow, str]], lost: Sequence[str]) -> Spli
         # A field that no row tells is not counted at all.
         by={
             field: dict(sorted(Counter(value or UNKNOWN for value in values).items()))
-            for field, values in fields.items()
-            if any(values)
+            for field, read in FIELDS.items()
+            if any(values := [read(row, label) for row, label in rows])
         },
         left_out=dict(sorted(Counter(code for why in lost for code in codes_of(why)).items())),
     )
