@@ -31,7 +31,7 @@ def written(folder: Path, **changes: object) -> Path:
 def test_phantom_settings_are_read() -> None:
     settings = read_settings(PHANTOM)
     assert settings.network().classes == ("not malignant", "malignant")
-    assert [stage.name for stage in settings.stages] == ["warm-up on frozen features", "joint"]
+    assert [stage.name for stage in settings.stages] == ["warm-up", "joint"]
 
 
 def test_settings_survive_the_way_through_json(tmp_path: Path) -> None:
