@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from medproto.bundle import BundleManifest
 from medproto.card_evaluation import Measured
+from medproto.card_evidence import SUSPECTED, UNTOLD
 from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Items, Part, Section, Table, Words
 from medproto.evaluation.classification import Interval
 from medproto.intended_use import LIMITS
@@ -41,6 +42,15 @@ class Level:
 
 
 _MET, _MISSED, _OPEN = "met", "not met", "open: the interval holds both"
+_MEASURES = {
+    "calibration": "calibration",
+    "abstention": "abstention",
+    "quality": "prototype quality",
+    "blanking": "blanking of the boxes",
+    "shortcut": "shortcuts",
+    "strangers": "exams from elsewhere",
+    "beside": "other models on the same exams",
+}
 _STABILITY = ("quality", "stability")
 _LEVELS = (
     Level("strongest patch of a positive exam in the marked finding", ("top1_in_lesion",), 0.95),
@@ -104,9 +114,7 @@ def _of_evaluation(found: Measured, manifest: BundleManifest) -> Iterator[str]:
         gain = curve.interval("gain")
         if gain and gain.low <= 0:
             yield f"Leaving exams undecided by {curve.text('signal')} is not shown to spare wrong decisions."
-    hit, chance = found.interval("top1_in_lesion"), found.interval("random_in_lesion")
-    if hit and chance and hit.low <= chance.value:
-        yield f"The strongest patch is not shown to lie in the finding more often than a random one: {hit}."
+    yield from _of_evidence(found)
     for verdict, words in (
         (_MISSED, "Not as asked for"),
         (_OPEN, "Too few cases to tell whether it is as asked for"),
@@ -114,9 +122,32 @@ def _of_evaluation(found: Measured, manifest: BundleManifest) -> Iterator[str]:
         names = [level.name for level in _levels(found) if _judged(level, found)[-1] == verdict]
         if names:
             yield f"{words}: {'; '.join(names)}."
-    missing = [name for name in ("calibration", "abstention", "quality", "blanking", "shortcut") if name not in found]
+    missing = [words for name, words in _MEASURES.items() if not found.content.get(name)]
     if missing:
         yield f"Not measured in this evaluation: {', '.join(missing)}."
+
+
+def _of_evidence(found: Measured) -> Iterator[str]:
+    hit, chance = found.interval("top1_in_lesion"), found.interval("random_in_lesion")
+    if hit and chance and hit.low <= chance.value:
+        yield f"The strongest patch is not shown to lie in the finding more often than a random one: {hit}."
+    blanking, shortcut = found.part("blanking"), found.part("shortcut")
+    gain = next((box.interval("gain") for box in blanking.parts("boxes")), None) if blanking else None
+    if gain and gain.low <= 0:
+        yield f"Blanking the box that is shown is not shown to take more than random boxes do: {gain}."
+    verdict = shortcut.text("verdict") if shortcut else ""
+    if verdict == SUSPECTED:
+        yield "WARNING: a SHORTCUT is suspected: what lies outside the findings counts more than they do."
+    if verdict == UNTOLD:
+        yield "Whether a shortcut decides cannot be told."
+    for one in found.parts("strangers"):
+        unlike = one.interval("unlike")
+        if unlike and unlike.value < 1:
+            yield f"Not all exams of {one.text('name')!r} are marked as unlike the training data: {unlike}."
+    for one in found.parts("beside"):
+        difference = one.interval("difference")
+        if difference and difference.high < 0:
+            yield f"{one.text('method')} has a higher AUROC on the same exams, by {-difference.value:.3f}."
 
 
 def _of_size(found: Measured, manifest: BundleManifest) -> Iterator[str]:

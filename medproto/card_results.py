@@ -1,4 +1,4 @@
-"""What a model card says from an evaluation's JSON: each measure with its interval, and what was not measured."""
+"""What a model card says from an evaluation: each measure with its interval, and what was not measured."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ from collections.abc import Iterator
 
 from medproto.bundle import BundleManifest
 from medproto.card_evaluation import Evaluated, Measured
+from medproto.card_evidence import MISSING, TOLD, evidence
 from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Part, Section, Table, Words
 from medproto.training.data_record import codes_of
 
-#: Where each of these is told; what else an evaluation holds is shown as it is.
-_TOLD = {
-    *("bundle_id", "manifest_digest", "split", "images", "exams", "patients", "positives", "left_out"),
-    *("auroc", "sensitivity", "specificity", "units", "calibration", "abstention", "unlike_training", "subgroups"),
-    *("top1_in_lesion", "random_in_lesion", "prototypes", "distinct_prototypes", "missed_exams"),
-    *("quality", "blanking", "shortcut"),
-}
-_EVIDENCE = (
-    ("top1_in_lesion", "strongest patch of a positive exam has its centre in the marked finding"),
-    ("random_in_lesion", "the same for a random patch in the breast"),
-    ("missed_exams", "exams whose strongest patch lies elsewhere"),
-    ("prototypes", "prototypes"),
-    ("distinct_prototypes", "distinct training patches among them"),
+#: Keys that are told here.
+_TOLD = frozenset(
+    (
+        *("bundle_id", "manifest_digest", "split", "images", "exams", "patients", "positives", "left_out"),
+        *("auroc", "sensitivity", "specificity", "units", "calibration", "abstention", "unlike_training", "subgroups"),
+    )
 )
 
 
@@ -52,12 +46,9 @@ def results(found: Measured, manifest: BundleManifest) -> tuple[Section, ...]:
         Section("Results: calibration", tuple(_calibration(found))),
         Section("Results: abstention", tuple(_abstention(found))),
         Section("Results: subgroups", tuple(_subgroups(found))),
-        Section("Results: evidence", tuple(_evidence(found))),
-        _as_it_is(found, "quality", "Results: prototype quality"),
-        _as_it_is(found, "blanking", "Results: blanking the box"),
-        _as_it_is(found, "shortcut", "Results: shortcut check"),
+        *evidence(found),
     ]
-    rest = Measured({key: value for key, value in found.content.items() if key not in _TOLD})
+    rest = Measured({key: value for key, value in found.content.items() if key not in _TOLD | TOLD})
     return (*sections, Section("Results: further measures", rest.shown())) if rest.content else tuple(sections)
 
 
@@ -72,7 +63,7 @@ def _classification(found: Measured) -> Iterator[Part]:
     if not units:
         aurocs = found.part("auroc")
         plain = tuple((name, aurocs.figure(name)) for name in aurocs.content) if aurocs else ()
-        yield Table(("unit", "AUROC"), plain) if plain else _missing()
+        yield Table(("unit", "AUROC"), plain) if plain else MISSING
         return
     fixed = units[0].interval("fixed")
     level = f"{fixed.value:.0%}" if fixed else "a fixed"
@@ -116,7 +107,7 @@ def _confusion(unit: Measured) -> tuple[str, ...]:
 def _calibration(found: Measured) -> Iterator[Part]:
     part = found.part("calibration")
     if part is None:
-        yield _missing()
+        yield MISSING
         return
     names = {
         "slope": "slope (ideal 1)",
@@ -138,7 +129,7 @@ def _calibration(found: Measured) -> Iterator[Part]:
 def _abstention(found: Measured) -> Iterator[Part]:
     part = found.part("abstention")
     if part is None:
-        yield _missing()
+        yield MISSING
         return
     names = {
         "kept": "exams decided",
@@ -160,7 +151,7 @@ def _abstention(found: Measured) -> Iterator[Part]:
 def _subgroups(found: Measured) -> Iterator[Part]:
     groups = found.parts("subgroups")
     if not groups:
-        yield _missing()
+        yield MISSING
         return
     measures = ("auroc", "sensitivity", "specificity")
     rows = [
@@ -174,16 +165,3 @@ def _subgroups(found: Measured) -> Iterator[Part]:
     ]
     head = ("field", "value", "unit", "cases / positive", "AUROC", "sensitivity", "specificity", "note")
     yield Table(head, tuple(rows))
-
-
-def _evidence(found: Measured) -> Iterator[Part]:
-    yield Table(("measure", "value"), tuple((name, found.figure(key)) for key, name in _EVIDENCE))
-
-
-def _as_it_is(found: Measured, key: str, title: str) -> Section:
-    part = found.part(key)
-    return Section(title, (part.shown() if part else ()) or (_missing(),))
-
-
-def _missing() -> Words:
-    return Words(f"{NOT_MEASURED.capitalize()} in this evaluation.")

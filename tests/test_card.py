@@ -105,7 +105,7 @@ def written(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Writt
     folder = tmp_path_factory.mktemp("card")
     run("evaluate", str(trained.bundle_path), str(trained.manifest.path), "--out", str(folder / "evaluation"))
     said = run("card", str(trained.bundle_path), "--evaluation", str(folder / "evaluation"), "--out", str(folder / "c"))
-    assert said.endswith("19 sections, 6 prototypes")
+    assert said.endswith("21 sections, 6 prototypes")
     return Written(trained, folder / "evaluation" / "evaluation.json", folder / "c")
 
 
@@ -218,10 +218,50 @@ def test_a_part_that_is_missing_costs_no_card(written: Written, key: str, value:
 
 
 def test_a_measure_that_the_card_does_not_know_is_shown_as_it_is(written: Written) -> None:
-    strangers = {"films": 8, "flagged": {"value": 1.0, "low": 0.676, "high": 1.0}, "sets": [{"name": "blur", "n": 3}]}
-    found = words_of(section(written.card(strangers=strangers), "Results: further measures"))
-    assert "films | 8\nflagged | 1.000 (0.676 to 1.000)" in found
-    assert "strangers: sets | name | n\n1 | blur | 3" in found
+    drift = {"films": 8, "seen": {"value": 1.0, "low": 0.676, "high": 1.0}, "sets": [{"name": "blur", "n": 3}]}
+    found = words_of(section(written.card(drift=drift), "Results: further measures"))
+    assert "films | 8\nseen | 1.000 (0.676 to 1.000)" in found
+    assert "drift: sets | name | n\n1 | blur | 3" in found
+
+
+def test_evidence_that_fails_its_checks_is_a_limit(written: Written) -> None:
+    gain = {"value": 0.01, "low": -0.02, "high": 0.04}
+    box = {"kind": "patch", "at_cell": 0.1, "random_at_cell": 0.09, "gain": gain, "gain_anywhere": gain, "better": 0.5}
+    card = written.card(
+        blanking={"exams": 40, "random_boxes": 20, "without_share": 0, "boxes": [box]},
+        shortcut={"verdict": "suspected", "exams": 30, "in_lesion": None},
+        strangers=[{"name": "films", "unlike": {"value": 0.75, "low": 0.6, "high": 0.9}, "exams": 8}],
+        beside=[{"method": "black box", "exams": 9, "difference": {"value": -0.2, "low": -0.3, "high": -0.1}}],
+    )
+    text = words_of(section(card, "Limits"))
+    for sentence in (
+        "is not shown to take more than random boxes do: 0.010 (-0.020 to 0.040).",
+        "WARNING: a SHORTCUT is suspected",
+        "Not all exams of 'films' are marked as unlike the training data: 0.750 (0.600 to 0.900).",
+        "black box has a higher AUROC on the same exams, by 0.200.",
+    ):
+        assert sentence in text
+    assert "patch | 0.100 | 0.090 | 0.010 (-0.020" in words_of(section(card, "Results: blanking the box"))
+    assert "strongest patch in the finding | not defined" in words_of(section(card, "Results: shortcut check"))
+    assert "films | not measured | 8 |" in words_of(section(card, "Results: exams from elsewhere"))
+
+
+def test_evidence_that_passes_its_checks_is_no_limit(written: Written) -> None:
+    gain = {"value": 0.3, "low": 0.2, "high": 0.4}
+    card = written.card(
+        blanking={"exams": 40, "random_boxes": 20, "boxes": [{"kind": "patch", "gain": gain}]},
+        shortcut={"verdict": "no sign", "exams": 30},
+        strangers=[{"name": "films", "unlike": {"value": 1.0, "low": 0.6, "high": 1.0}, "exams": 8}],
+        beside=[{"method": "black box", "exams": 9, "difference": {"value": -0.2, "low": -0.3, "high": 0.1}}],
+    )
+    text = words_of(section(card, "Limits"))
+    assert not re.search("random boxes|SHORTCUT|films|black box|Not measured in this evaluation", text)
+
+
+def test_blanking_that_takes_nothing_is_not_called_unmeasured(written: Written) -> None:
+    found = words_of(section(written.card(blanking=None), "Results: blanking the box"))
+    assert found == "Not defined: blanking the whole breast lowers no exam's similarity."
+    assert words_of(section(written.card(blanking=...), "Results: blanking the box")).startswith("Not measured")
 
 
 def test_evaluation_of_another_bundle_is_refused(written: Written, tmp_path: Path) -> None:
@@ -362,7 +402,7 @@ def test_limits_are_found_in_the_figures(written: Written) -> None:
         "subgroups": groups,
         "calibration": written.content()["calibration"] | {"ece": 0.2, "ece_if_perfect": [0.01, 0.1]},
     }
-    del content["quality"]
+    content = {key: value for key, value in content.items() if key not in ("quality", "blanking", "shortcut")}
     text = words_of(limits(written.trained.bundle().manifest, Measured(content)))
     for sentence in (
         "SYNTHETIC: nothing here says how the model does on exams of patients",
@@ -377,7 +417,7 @@ def test_limits_are_found_in_the_figures(written: Written) -> None:
         "how the results differ by density, age",
         "ECE 0.200, of a perfect model at most 0.100",
         "Not as asked for: strongest patch of a positive exam in the marked finding.",
-        "Not measured in this evaluation: quality, blanking, shortcut.",
+        "Not measured in this evaluation: prototype quality, blanking of the boxes, shortcuts, exams from elsewhere",
     ):
         assert sentence in text
     assert "the training's own data set alone" not in text
