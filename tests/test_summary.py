@@ -18,7 +18,7 @@ CLASSES = ("not malignant", "malignant", "benign finding", "implant")
 NO_BETTER = "yet blanking its box does no better than blanking a random one"
 BASE = make_scored(prototypes=10)
 #: A record takes milliseconds to draw, and more on a busy machine: that is no failure.
-PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNHURRIED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ROUNDED = st.floats(-3, 3).map(lambda value: round(value, 2))
 
 
@@ -131,7 +131,7 @@ def assert_place(said: str, match: PrototypeMatch, prediction: Prediction) -> No
         assert ("on the chest wall side" in said) == ((column >= crop.centre[1]) == rendering.flipped)
 
 
-@PATIENT
+@UNHURRIED
 @given(predictions())
 def test_every_part_of_the_sentence_is_true_of_the_record(prediction: Prediction) -> None:
     said = case_sentence(prediction)
@@ -162,7 +162,7 @@ def test_every_part_of_the_sentence_is_true_of_the_record(prediction: Prediction
         assert last == "nothing speaks against it."
 
 
-@PATIENT
+@UNHURRIED
 @given(predictions())
 def test_nothing_that_names_a_patient_an_exam_or_an_image_is_in_the_sentence(prediction: Prediction) -> None:
     said = case_sentence(prediction)
@@ -171,7 +171,7 @@ def test_nothing_that_names_a_patient_an_exam_or_an_image_is_in_the_sentence(pre
     assert not [name for name in names if name in said]
 
 
-@PATIENT
+@UNHURRIED
 @given(predictions())
 def test_an_exam_without_a_decision_gets_no_share_of_a_score(prediction: Prediction) -> None:
     said = case_sentence(prediction)
