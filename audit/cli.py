@@ -3,57 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from audit import service
+from audit.cli_options import HOME, AsJson, Home, Url, one_line, out
 from audit.findings import Verification
 from audit.ledger import LedgerFilter
 from audit.room import Room, open_room, verify_room
 from audit.signing import PublicKey
 from audit.trace import Trace, TracedPrototype, trace_entry, trace_prototype
-from medproto.errors import LedgerTampered, MedprotoError
 
 app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, read it, trace a decision to training patches.")
 
-Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
-Url = Annotated[
-    str | None,
-    typer.Option("--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database URL, where it is not in the home."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-HOME = Path("medproto-home")
-_PIPE_COLUMNS = 160
-
-_Params = ParamSpec("_Params")
 _MARKS = {"holds": "[green]holds[/]", "broken": "[red]BROKEN[/]", "not checked": "[yellow]not checked[/]"}
 
 
-def _one_line(command: Callable[_Params, None]) -> Callable[_Params, None]:
-    """Errors become one line on standard error: exit 1 for a tampered ledger, 2 for all else."""
-
-    @functools.wraps(command)
-    def run(*args: _Params.args, **kwargs: _Params.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except MedprotoError as err:
-            Console(stderr=True, soft_wrap=True, highlight=False).print(escape(str(err)))
-            raise typer.Exit(1 if isinstance(err, LedgerTampered) else 2) from err
-
-    return run
-
-
 @app.command()
-@_one_line
+@one_line
 def verify(
     home: Home = HOME,
     ledger: Url = None,
@@ -66,14 +38,14 @@ def verify(
     with open_room(home, ledger) as room:
         result = verify_room(room, anchors or (), keys)
     if as_json:
-        _out().print_json(json.dumps(dataclasses.asdict(result) | {"verified": result.verified}))
+        out().print_json(json.dumps(dataclasses.asdict(result) | {"verified": result.verified}))
     else:
         _print_verification(result)
     raise typer.Exit(0 if result.verified else 1)
 
 
 @app.command("list")
-@_one_line
+@one_line
 def list_entries(
     home: Home = HOME,
     ledger: Url = None,
@@ -89,23 +61,23 @@ def list_entries(
         about = entry.exam_id or (f"entry {entry.refers_to}" if entry.refers_to else "")
         cells = (str(entry.number), f"{entry.time:%Y-%m-%d %H:%M:%S}", entry.kind, entry.actor, entry.role, about)
         table.add_row(*map(escape, cells))
-    _out().print(table)
+    out().print(table)
 
 
 @app.command()
-@_one_line
+@one_line
 def show(number: Annotated[int, typer.Argument(metavar="ENTRY", min=1)], home: Home = HOME, ledger: Url = None) -> None:
     """Show one entry: its body, its leaf and the checkpoint that covers it."""
     with open_room(home, ledger) as room:
         entry, checkpoint = room.ledger.entry(number), service.checkpoint_of(room, number)
-    out = _out()
-    out.print_json(entry.body.decode("utf-8"))
-    out.print(f"leaf {entry.leaf}\ncheckpoint")
-    out.print(escape(checkpoint.note), end="")
+    console = out()
+    console.print_json(entry.body.decode("utf-8"))
+    console.print(f"leaf {entry.leaf}\ncheckpoint")
+    console.print(escape(checkpoint.note), end="")
 
 
 @app.command()
-@_one_line
+@one_line
 def trace(
     number: Annotated[int | None, typer.Argument(metavar="ENTRY", min=1)] = None,
     prototype: Annotated[str | None, typer.Option(help="List the decisions this prototype took part in.")] = None,
@@ -124,53 +96,48 @@ def trace(
 
 
 @app.command()
-@_one_line
+@one_line
 def key(home: Home = HOME, ledger: Url = None) -> None:
     """Print the public key: keep it elsewhere, and give it to whoever is to verify."""
     with open_room(home, ledger) as room:
-        _out().print(escape(room.public_key.vkey))
+        out().print(escape(room.public_key.vkey))
 
 
 @app.command()
-@_one_line
+@one_line
 def init(home: Home = HOME, ledger: Url = None) -> None:
     """Create home, key and ledger, or find them there already."""
     with open_room(home, ledger, create=True) as room:
-        _out().print(f"{escape(str(home))}: a ledger of {room.ledger.count()} entries; its public key is")
-        _out().print(escape(room.public_key.vkey))
-
-
-def _out() -> Console:
-    # Without a terminal rich falls back to 80 columns, and a table in a file or a pipe would lose its words.
-    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
+        out().print(f"{escape(str(home))}: a ledger of {room.ledger.count()} entries; its public key is")
+        out().print(escape(room.public_key.vkey))
 
 
 def _print_verification(result: Verification) -> None:
-    out = _out()
+    console = out()
     for guarantee in result.guarantees:
-        out.print(f"{guarantee.number}. {_MARKS[guarantee.status]}: {escape(guarantee.sentence)}")
+        console.print(f"{guarantee.number}. {_MARKS[guarantee.status]}: {escape(guarantee.sentence)}")
     for fault in result.faults:
-        out.print(f"[red]{escape(fault.sentence)}[/]")
+        console.print(f"[red]{escape(fault.sentence)}[/]")
     for notice in result.notices:
-        out.print(f"[yellow]notice:[/] {escape(notice)}")
+        console.print(f"[yellow]notice:[/] {escape(notice)}")
     for spot in result.blind_spots:
-        out.print(f"[dim]cannot see:[/] {escape(spot)}")
+        console.print(f"[dim]cannot see:[/] {escape(spot)}")
     words = "[green]verified[/]" if result.verified else "[red]TAMPERED[/]"
-    out.print(f"{words}: {result.size} entries, {result.checkpoints} checkpoints, root {result.root or 'unknown'}")
+    console.print(f"{words}: {result.size} entries, {result.checkpoints} checkpoints, root {result.root or 'unknown'}")
 
 
 def _print_trace(trace: Trace) -> None:
-    out, record = _out(), trace.prediction
-    out.print(
+    console, record = out(), trace.prediction
+    console.print(
         f"entry {trace.entry.number}: {record.exam_id}, {record.decision}, margin {record.margin:.4f} against "
         f"{record.operating_point.margin:.4f}, bundle {escape(record.bundle_name)} ({record.bundle_id[:12]}…)"
     )
     behind = {"bundle": trace.bundle_entry, "training run": trace.training_entry, "data set": trace.dataset_entry}
-    out.print(", ".join(f"{name}: {f'entry {e.number}' if e else 'not registered'}" for name, e in behind.items()))
+    console.print(", ".join(f"{name}: {f'entry {e.number}' if e else 'not registered'}" for name, e in behind.items()))
     for traced in trace.prototypes:
-        out.print(escape(_prototype_text(traced)))
+        console.print(escape(_prototype_text(traced)))
     for notice in trace.notices:
-        out.print(f"[yellow]notice:[/] {escape(notice)}")
+        console.print(f"[yellow]notice:[/] {escape(notice)}")
 
 
 def _prototype_text(traced: TracedPrototype) -> str:
@@ -192,4 +159,4 @@ def _print_driven(room: Room, prototype: str) -> None:
         numbers = (f"{d.margin:.4f}", f"{d.contribution:+.4f}", str(d.rank))
         cells = (str(d.number), d.exam_id, d.decision, d.bundle_name, *numbers, ", ".join(d.verdicts))
         table.add_row(*map(escape, cells), "yes" if d.misled else "")
-    _out().print(table)
+    out().print(table)
