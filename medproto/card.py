@@ -46,7 +46,7 @@ def make_card(bundle: Bundle, evaluated: Evaluated | None) -> Card:
         sections=(
             model_details(bundle),
             intended_use(),
-            limits(manifest, found),
+            limits(bundle, found),
             *measured,
             training_data(manifest),
             exclusions(manifest),

@@ -24,7 +24,7 @@ nav{columns:16rem;font-size:.9rem}nav a{display:block;color:inherit}
 table{border-collapse:collapse;font-size:.86rem;margin:.6rem 0 1rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:.2rem .6rem;border:1px solid var(--line);overflow-wrap:anywhere;
 min-width:4.5rem}th{background:var(--head)}
-.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(12rem,1fr));gap:1.2rem .9rem}
+.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:1.4rem 1.1rem}
 figure{margin:0;break-inside:avoid}figure img{display:block;width:100%;height:auto;background:#000}
 dl{font-size:.8rem;margin:.3rem 0 0;display:grid;grid-template-columns:auto 1fr;gap:0 .5rem}
 dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}

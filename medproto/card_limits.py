@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medproto.bundle import BundleManifest
+from medproto.bundle import Bundle, BundleManifest
 from medproto.card_evaluation import Measured
 from medproto.card_evidence import SUSPECTED, UNTOLD
 from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Items, Part, Section, Table, Words
@@ -16,6 +16,8 @@ from medproto.intended_use import LIMITS
 ENOUGH = 100
 #: An interval of the AUROC that is wider says little.
 WIDEST = 0.2
+#: A prototype whose weight on the margin is smaller counts for nothing.
+IDLE = 1e-6
 #: A prototype whose squared distance to its patch is larger is not the patch that is shown.
 PROJECTED = 1e-6
 
@@ -59,9 +61,10 @@ _LEVELS = (
 )
 
 
-def limits(manifest: BundleManifest, found: Measured | None) -> Section:
+def limits(bundle: Bundle, found: Measured | None) -> Section:
     """What is known to be wrong or unknown of this model, then what holds for all."""
-    own = [*_of_bundle(manifest), *(_of_evaluation(found, manifest) if found else (_NO_EVALUATION,))]
+    manifest = bundle.manifest
+    own = [*_of_bundle(bundle), *(_of_evaluation(found, manifest) if found else (_NO_EVALUATION,))]
     parts: list[Part] = [Words("Found in this bundle and its evaluation:"), Items(tuple(own))]
     if found:
         rows = tuple(_judged(level, found) for level in _levels(found))
@@ -73,7 +76,8 @@ def limits(manifest: BundleManifest, found: Measured | None) -> Section:
 _NO_EVALUATION = "No evaluation was given: how good the model is on patients it never saw is not said here."
 
 
-def _of_bundle(manifest: BundleManifest) -> Iterator[str]:
+def _of_bundle(bundle: Bundle) -> Iterator[str]:
+    manifest = bundle.manifest
     if manifest.synthetic:
         yield "Training images are SYNTHETIC: nothing here says how the model does on exams of patients."
     if manifest.data is None:
@@ -87,6 +91,9 @@ def _of_bundle(manifest: BundleManifest) -> Iterator[str]:
     for name in manifest.model.classes:
         if not any(entry.prototype_class == name for entry in manifest.prototypes):
             yield f"Class {name!r} has no prototype: nothing in an exam can speak for it."
+    idle = int((bundle.margin_weights.abs() < IDLE).sum())
+    if idle:
+        yield f"{idle} of {len(manifest.prototypes)} prototypes have no weight on the margin: they count for nothing."
     loose = sum(entry.source.distance > PROJECTED for entry in manifest.prototypes)
     if loose:
         yield f"{loose} of {len(manifest.prototypes)} prototypes are not exactly the patch that is shown."

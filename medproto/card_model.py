@@ -134,9 +134,10 @@ def gallery(bundle: Bundle) -> Section:
         _picture(number, entries[place], weights[place], bundle) for number, place in enumerate(order, start=1)
     )
     words = (
-        "Every prototype is the training patch that is shown, with what lies around it; the largest weight on the "
-        "margin comes first. Images are named by pseudonyms, boxes are top, left, bottom, right in pixels of the "
-        "original, and the distance is the squared one between the prototype and its patch: 0 where it was projected."
+        "Every prototype is the training patch in the square, shown with what lies around it; the largest weight on "
+        "the margin comes first. Training images are named by pseudonyms, boxes are top, left, bottom, right in pixels "
+        "of the original, and the distance is the squared one between the prototype and its patch: 0 where it was "
+        "projected."
     )
     return Section("Prototypes", (Words(words), Gallery(pictures)))
 
@@ -236,11 +237,11 @@ def _picture(number: int, entry: PrototypeEntry, weight: float, bundle: Bundle) 
     facts = (
         ("prototype", entry.prototype_id),
         ("class", entry.prototype_class),
-        ("weight on the margin", f"{weight:+.3f}"),
-        ("training image", source.image_id),
-        ("side and view", f"{source.laterality or 'side unknown'} {source.view or 'view unknown'}"),
+        ("weight", f"{weight:+.3f}"),
+        ("image", source.image_id),
+        ("view", f"{source.laterality or 'side unknown'} {source.view or 'view unknown'}"),
         ("box", box),
-        ("squared distance", f"{source.distance:.2g}"),
+        ("distance", f"{source.distance:.2g}"),
     )
     shows = f"training patch of {entry.prototype_id}"
     return Picture(f"prototype-{number:02d}", bundle.pictures[source.patch], shows, facts)

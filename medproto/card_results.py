@@ -10,11 +10,21 @@ from medproto.card_evidence import MISSING, TOLD, evidence
 from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Part, Section, Table, Words
 from medproto.training.data_record import codes_of
 
-#: Keys that are told here.
+#: Keys that are told here; `table` holds the demo's figures once more, as Markdown.
 _TOLD = frozenset(
     (
         *("bundle_id", "manifest_digest", "split", "images", "exams", "patients", "positives", "left_out"),
-        *("auroc", "sensitivity", "specificity", "units", "calibration", "abstention", "unlike_training", "subgroups"),
+        *(
+            "auroc",
+            "sensitivity",
+            "specificity",
+            "units",
+            "calibration",
+            "abstention",
+            "unlike_training",
+            "subgroups",
+            "table",
+        ),
     )
 )
 

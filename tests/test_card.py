@@ -403,7 +403,7 @@ def test_limits_are_found_in_the_figures(written: Written) -> None:
         "calibration": written.content()["calibration"] | {"ece": 0.2, "ece_if_perfect": [0.01, 0.1]},
     }
     content = {key: value for key, value in content.items() if key not in ("quality", "blanking", "shortcut")}
-    text = words_of(limits(written.trained.bundle().manifest, Measured(content)))
+    text = words_of(limits(written.trained.bundle(), Measured(content)))
     for sentence in (
         "SYNTHETIC: nothing here says how the model does on exams of patients",
         "chosen on 4 validation exams",
