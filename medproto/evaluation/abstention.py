@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medproto.evaluation.classification import Interval, Vector
-from medproto.evaluation.held_out import HeldOut
+from medproto.evaluation.held_out import HeldOut, Unit
 from medproto.evaluation.intervals import Flags, Places, by_patient, clustered_share
 
 #: Points that are kept of a curve, at most.
@@ -52,21 +52,38 @@ class Abstention:
     curves: tuple[RiskCurve, ...]
 
 
-def abstention(held: HeldOut) -> Abstention:
-    """Both signals: distance to the training data, and how little the exam resembles any prototype."""
-    exams = held.exams
-    wrong, marked = held.flagged != exams.positive, held.distance > held.bundle.likeness.threshold
-    signals = {
-        "distance to the training data": held.distance,
-        "resemblance to no prototype": -held.best.double().amax(dim=1).numpy(),
-    }
+@dataclass(frozen=True)
+class Judged:
+    """N exams, what was decided of each, and how strange each is: whether it is flagged, its distance to the training
+    data and its largest similarity to any prototype, each of shape (N,)."""
+
+    exams: Unit
+    flagged: Flags
+    distance: Vector
+    resemblance: Vector
+
+
+def judged(held: HeldOut) -> Judged:
+    """The exams of a scored split."""
+    return Judged(held.exams, held.flagged, held.distance, held.best.double().amax(dim=1).numpy())
+
+
+def abstention(found: Judged, threshold: float) -> Abstention:
+    """Both signals: distance to the training data, and how little the exam resembles any prototype.
+
+    Args:
+        threshold: on the distance; exams beyond it are marked as unlike the training data.
+    """
+    patients = found.exams.patients
+    wrong, marked = found.flagged != found.exams.positive, found.distance > threshold
+    signals = {"distance to the training data": found.distance, "resemblance to no prototype": -found.resemblance}
     return Abstention(
-        risk=clustered_share(wrong, exams.patients),
-        risk_kept=_risk(wrong, ~marked, exams.patients),
-        risk_marked=_risk(wrong, marked, exams.patients),
+        risk=clustered_share(wrong, patients),
+        risk_kept=_risk(wrong, ~marked, patients),
+        risk_marked=_risk(wrong, marked, patients),
         kept=int((~marked).sum()),
         marked=int(marked.sum()),
-        curves=tuple(risk_curve(name, signal, wrong, exams.patients) for name, signal in signals.items()),
+        curves=tuple(risk_curve(name, signal, wrong, patients) for name, signal in signals.items()),
     )
 
 

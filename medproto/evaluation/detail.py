@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from medproto.evaluation.abstention import Abstention, abstention
+from medproto.evaluation.abstention import Abstention, abstention, judged
 from medproto.evaluation.calibration_report import CalibrationReport, calibration_report
 from medproto.evaluation.classification import Interval
 from medproto.evaluation.curves import average_precision, curve, sensitivity_at, specificity_at
@@ -82,7 +82,7 @@ def details(held: HeldOut, aurocs: Mapping[str, Interval], progress: Progress | 
     report = calibration_report(probability, held.exams.positive, held.exams.patients)
     if progress:
         progress(len(all_units) + 1, len(all_units) + 2)
-    whole = Details(tuple(found), report, abstention(held), subgroups(held))
+    whole = Details(tuple(found), report, abstention(judged(held), held.bundle.likeness.threshold), subgroups(held))
     if progress:
         progress(len(all_units) + 2, len(all_units) + 2)
     return whole

@@ -14,7 +14,8 @@ from medproto.bundle import Bundle
 from medproto.datasets.manifest import Manifest
 from medproto.errors import TrainingError
 from medproto.evaluation.classification import Vector
-from medproto.training.inputs import InputSet, Progress
+from medproto.evaluation.kept import PLAINLY, Working
+from medproto.training.inputs import InputSet
 from medproto.training.similarities import Similarities, margins, similarities
 
 
@@ -64,12 +65,9 @@ class HeldOut:
 
 
 def score_held_out(
-    bundle: Bundle, manifest: Manifest, split: str, data: InputSet, progress: Progress | None = None
+    bundle: Bundle, manifest: Manifest, split: str, data: InputSet, working: Working = PLAINLY
 ) -> HeldOut:
     """Score a split.
-
-    Args:
-        progress: called with images done and all images.
 
     Raises:
         TrainingError: only one class is there, or a patient of the split is among the prototypes' images.
@@ -80,13 +78,21 @@ def score_held_out(
     positive = data.bag_labels().numpy() == bundle.positive
     if not positive.any() or positive.all():
         raise TrainingError(f"split {split!r}: got exams of one class only, expected both")
-    scored = similarities(bundle.model, data, torch.device("cpu"), progress=progress)
+    scored = working.kept.scored_once(
+        lambda: similarities(bundle.model, data, torch.device("cpu"), progress=working.progress)
+    )
     best, view = scored.bags(data)
     margin = margins(best, bundle.model.last_layer, bundle.positive)
-    distance = torch.zeros(len(positive), dtype=torch.double)
-    distance = distance.scatter_reduce(0, data.bags, bundle.likeness.distances(scored.pooled), "amax")
     exams = Unit("exam", margin, positive, tuple(data.bag_patients()))
-    return HeldOut(bundle, data, split, manifest.digest, scored, best, view, exams, distance.numpy())
+    distance = exam_distances(bundle, data, scored)
+    return HeldOut(bundle, data, split, manifest.digest, scored, best, view, exams, distance)
+
+
+def exam_distances(bundle: Bundle, data: InputSet, scored: Similarities) -> Vector:
+    """Distance of each exam's farthest image to the training data, shape (N,)."""
+    distance = torch.zeros(int(data.bags.max()) + 1, dtype=torch.double)
+    found: Vector = distance.scatter_reduce(0, data.bags, bundle.likeness.distances(scored.pooled), "amax").numpy()
+    return found
 
 
 def units(held: HeldOut) -> tuple[Unit, ...]:

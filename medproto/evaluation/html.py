@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 
 from medproto.bundle import Bundle
-from medproto.evaluation.classification import Interval
-from medproto.evaluation.detail import Details, UnitResult
+from medproto.evaluation.detail import UnitResult
 from medproto.evaluation.drawings import Series, forest, plot
-from medproto.evaluation.quality import Quality
-from medproto.evaluation.run import Evaluation
+from medproto.evaluation.html_others import beside_section, blanking_section, quality_section, strangers_section
+from medproto.evaluation.html_parts import figure, note, section, table
 from medproto.evaluation.subgroups import ENOUGH, UNKNOWN
-from medproto.evaluation.words import flat, rows_of
+from medproto.evaluation.whole import Whole
+from medproto.evaluation.words import rows_of
 
 #: Prototypes whose patches are shown, strongest weight on the margin first.
 SHOWN = 24
@@ -38,15 +37,16 @@ class Page:
     """What the page is made from."""
 
     bundle: Bundle
-    result: Evaluation
-    details: Details
-    quality: Quality
+    whole: Whole
 
 
 def write_page(page: Page) -> str:
     """The whole page; it names neither patients nor files, and loads nothing."""
     parts = [_head(page), _classification(page), _operating_point(page), _calibration(page), _abstention(page)]
-    parts += [_subgroups(page), _evidence(page), _quality(page), _left_out(page)]
+    whole = page.whole
+    parts += [strangers_section(whole.others), beside_section(whole.others, whole.result.auroc["exam"])]
+    parts += [_subgroups(page), _evidence(page), blanking_section(whole.blanking), quality_section(whole.quality)]
+    parts.append(_left_out(page))
     title = escape(f"Evaluation of {page.bundle.manifest.name}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -56,7 +56,7 @@ def write_page(page: Page) -> str:
 
 
 def _head(page: Page) -> str:
-    bundle, result = page.bundle.manifest, page.result
+    bundle, result = page.bundle.manifest, page.whole.result
     synthetic = " All of its training data are SYNTHETIC." if bundle.synthetic else ""
     facts = (
         f"{result.exams} exams of {result.patients} patients, {result.positives} of them positive "
@@ -70,24 +70,26 @@ def _head(page: Page) -> str:
 
 
 def _classification(page: Page) -> str:
-    fixed = f"{page.details.units[0].fixed:.0%}"
+    fixed = f"{page.whole.details.units[0].fixed:.0%}"
     at_fixed = (f"sensitivity at {fixed} specificity", f"specificity at {fixed} sensitivity")
     head = ("unit", "cases / positive", "AUROC", "by DeLong", "AUPRC (by chance)", *at_fixed)
-    body = [_unit_row(unit) for unit in page.details.units]
-    curves = [Series(unit.unit, unit.roc) for unit in page.details.units if unit.unit in ("exam", "breast", "image")]
+    body = [_unit_row(unit) for unit in page.whole.details.units]
+    curves = [
+        Series(unit.unit, unit.roc) for unit in page.whole.details.units if unit.unit in ("exam", "breast", "image")
+    ]
     chance = Series("chance", ((0, 0), (1, 1)), reference=True)
     words = (
         "Intervals: bootstrap by patient, percentiles; DeLong's where each patient is one case. Where all pairs are in "
         "order neither can have a width, however few the cases are."
     )
     drawn = plot("ROC curves", ("1 - specificity", "sensitivity"), [*curves, chance])
-    return _section("Classification", _table(head, body), _note(words), drawn)
+    return section("Classification", table(head, body), note(words), drawn)
 
 
 def _unit_row(unit: UnitResult) -> list[str]:
-    auprc = f"{_figure(unit.auprc)} ({unit.positives / unit.cases:.3f})"
+    auprc = f"{figure(unit.auprc)} ({unit.positives / unit.cases:.3f})"
     fixed = (unit.sensitivity_at_fixed_specificity, unit.specificity_at_fixed_sensitivity)
-    figures = [_figure(unit.auroc), _figure(unit.auroc_delong), auprc, *map(_figure, fixed)]
+    figures = [figure(unit.auroc), figure(unit.auroc_delong), auprc, *map(figure, fixed)]
     return [unit.unit, f"{unit.cases} / {unit.positives}", *figures]
 
 
@@ -97,21 +99,21 @@ def _operating_point(page: Page) -> str:
     words += f"There: sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f}."
     head = ("unit", "positive: flagged / not", "negative: flagged / not", "sensitivity", "specificity", "recall rate")
     body = []
-    for unit in page.details.units:
+    for unit in page.whole.details.units:
         (hit, missed), (alarm, spared) = unit.confusion
         counts = [unit.unit, f"{hit} / {missed}", f"{alarm} / {spared}"]
-        body.append([*counts, *map(_figure, (unit.sensitivity, unit.specificity, unit.recall))])
-    return _section("At the operating point", _note(words), _table(head, body))
+        body.append([*counts, *map(figure, (unit.sensitivity, unit.specificity, unit.recall))])
+    return section("At the operating point", note(words), table(head, body))
 
 
 def _calibration(page: Page) -> str:
-    found = page.details.calibration
+    found = page.whole.details.calibration
     low, high = found.ece_if_perfect
-    slope = _figure(found.slope) if found.slope else "none: the probabilities separate the classes"
+    slope = figure(found.slope) if found.slope else "none: the probabilities separate the classes"
     body = [
         ["slope (ideal 1)", slope],
-        ["intercept at slope 1 (ideal 0)", _figure(found.intercept)],
-        ["Brier score", _figure(found.brier)],
+        ["intercept at slope 1 (ideal 0)", figure(found.intercept)],
+        ["Brier score", figure(found.brier)],
         ["Brier score of always saying the prevalence", f"{found.brier_of_prevalence:.3f}"],
         ["expected calibration error (ECE)", f"{found.ece:.3f}"],
         ["ECE that 95 % of perfect models of this size get", f"{low:.3f} to {high:.3f}"],
@@ -121,21 +123,22 @@ def _calibration(page: Page) -> str:
     series = [Series("exams in bins of equal counts", points, spans), Series("ideal", ((0, 0), (1, 1)), reference=True)]
     drawn = plot("Reliability", ("predicted probability", "share that is positive"), series)
     prevalence = page.bundle.manifest.calibration.prevalence
+    share = page.whole.result.positives / page.whole.result.exams
     words = (
         f"Probabilities of exams; their map was fitted on validation exams alone, {prevalence:.1%} of them positive. "
-        f"Here {page.result.positives / page.result.exams:.1%} are: another share alone moves the intercept."
+        f"Here {share:.1%} are: another share alone moves the intercept."
     )
-    return _section("Calibration", _note(words), f'<div class="side">{drawn}{_table(("measure", "value"), body)}</div>')
+    return section("Calibration", note(words), f'<div class="side">{drawn}{table(("measure", "value"), body)}</div>')
 
 
 def _abstention(page: Page) -> str:
-    found = page.details.abstention
+    found = page.whole.details.abstention
     body = [
-        [f"all {found.kept + found.marked} decided", _figure(found.risk)],
-        [f"the {found.kept} within the threshold on the distance", _figure(found.risk_kept)],
-        [f"the {found.marked} marked as unlike the training data", _figure(found.risk_marked)],
+        [f"all {found.kept + found.marked} decided", figure(found.risk)],
+        [f"the {found.kept} within the threshold on the distance", figure(found.risk_kept)],
+        [f"the {found.marked} marked as unlike the training data", figure(found.risk_marked)],
     ]
-    signals = [[curve.signal, f"{curve.area:.3f}", _figure(curve.gain)] for curve in found.curves]
+    signals = [[curve.signal, f"{curve.area:.3f}", figure(curve.gain)] for curve in found.curves]
     series = [Series(curve.signal, tuple(zip(curve.coverage, curve.risk, strict=True))) for curve in found.curves]
     top = min(1.0, max(SMALLEST_TOP, 1.1 * max(max(curve.risk) for curve in found.curves)))
     chance = Series("by chance", ((0, found.risk.value), (1, found.risk.value)), reference=True)
@@ -146,18 +149,18 @@ def _abstention(page: Page) -> str:
         "Wrong is flagged though negative, or not flagged though positive. Exams are left undecided from the strangest "
         "on; the gain is how far the mean risk lies below that of an order by chance, and above 0 the signal helps."
     )
-    tables = _table(("exams", "wrong"), body) + _table(("signal", "mean risk", "gain"), signals)
-    return _section("Abstention", _note(words), f'<div class="side">{drawn}<div>{tables}</div></div>')
+    tables = table(("exams", "wrong"), body) + table(("signal", "mean risk", "gain"), signals)
+    return section("Abstention", note(words), f'<div class="side">{drawn}<div>{tables}</div></div>')
 
 
 def _subgroups(page: Page) -> str:
-    found = page.details.subgroups
+    found = page.whole.details.subgroups
     if not found:
-        return _section("Subgroups", _note("The manifest tells neither density nor vendor, age or view."))
+        return section("Subgroups", note("The manifest tells neither density nor vendor, age or view."))
     head = ("field", "value", "unit", "cases / positive", "AUROC", "sensitivity", "specificity", "note")
     body, rows = [], []
     for group in found:
-        figures = map(_figure, (group.auroc, group.sensitivity, group.specificity))
+        figures = map(figure, (group.auroc, group.sensitivity, group.specificity))
         body.append([group.field, group.value, group.unit, f"{group.cases} / {group.positives}", *figures])
         body[-1].append("; ".join(group.notes))
         interval = None if group.auroc is None else (group.auroc.value, group.auroc.low, group.auroc.high)
@@ -166,9 +169,9 @@ def _subgroups(page: Page) -> str:
     missing = sorted({"density", "vendor", "age", "view"} - told)
     words = f"A group with fewer than {ENOUGH} positives or negatives is too small to judge."
     words += f" The manifest does not tell: {', '.join(missing)}." if missing else ""
-    drawn = forest("AUROC of subgroups", rows, page.result.auroc["exam"].value)
+    drawn = forest("AUROC of subgroups", rows, page.whole.result.auroc["exam"].value)
     words += " The dashed line is the AUROC of all exams."
-    return _section("Subgroups", _note(words), _table(head, body), drawn)
+    return section("Subgroups", note(words), table(head, body), drawn)
 
 
 def _evidence(page: Page) -> str:
@@ -182,48 +185,15 @@ def _evidence(page: Page) -> str:
             f'<figure><img alt="training patch" src="data:image/png;base64,{picture}"><figcaption>'
             f"{escape(entry.prototype_id)}<br>{escape(entry.prototype_class)}<br>{weights[place]:+.2f}</figcaption></figure>"
         )
-    measures = [list(row) for row in rows_of(page.result) if not row[0].startswith("AUROC")]
+    measures = [list(row) for row in rows_of(page.whole.result) if not row[0].startswith("AUROC")]
     words = f"The {len(order)} prototypes of the largest weight on the margin, each the training patch that it is."
     gallery = f'<div class="side">{"".join(figures)}</div>'
-    return _section("Evidence", _table(("measure", "value"), measures), _note(words), gallery)
-
-
-def _quality(page: Page) -> str:
-    words = (
-        f"Measured on {page.quality.images} images, of which {page.quality.changed} were changed for stability. What "
-        "needs annotations is not defined where the manifest has none."
-    )
-    body = [[name, value] for name, value in flat(asdict(page.quality)) if name not in ("images", "changed")]
-    return _section("Prototype quality", _note(words), _table(("measure", "value"), body))
+    return section("Evidence", table(("measure", "value"), measures), note(words), gallery)
 
 
 def _left_out(page: Page) -> str:
-    reasons = page.result.left_out
+    reasons = page.whole.result.left_out
     if not reasons:
         return ""
     items = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
-    return _section("Left out", f"<ul>{items}</ul>")
-
-
-def _section(title: str, *parts: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
-
-
-def _note(words: str) -> str:
-    return f'<p class="note">{escape(words)}</p>'
-
-
-def _figure(found: Interval | None) -> str:
-    return "not defined" if found is None else str(found)
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Cells are text; one that warns is bold."""
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-    for row in body:
-        lines.append("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>")
-    return f"<table>{''.join(lines)}</table>"
-
-
-def _cell(text: str) -> str:
-    return f'<td class="warn">{escape(text)}</td>' if "WARNING" in text else f"<td>{escape(text)}</td>"
+    return section("Left out", f"<ul>{items}</ul>")

@@ -18,7 +18,7 @@ from medproto.bundle import Bundle
 from medproto.evaluation import quality_coherence as coherence_of
 from medproto.evaluation.classification import Interval
 from medproto.evaluation.intervals import Places, by_patient
-from medproto.evaluation.kept import NOT_KEPT, Kept
+from medproto.evaluation.kept import PLAINLY, Working
 from medproto.evaluation.quality_alignment import Misalignment, Peaks, misalignment
 from medproto.evaluation.quality_coherence import NO_FINDING, Coherence, Counted, Findings, Truth, Whole
 from medproto.evaluation.quality_curves import STEPS as CURVE_STEPS
@@ -73,27 +73,13 @@ class _Placed:
     own: Truth
 
 
-@dataclass(frozen=True)
-class Working:
-    """How the long measures are taken.
-
-    Args:
-        kept: where those are found that an earlier run has finished.
-        progress: called with images done and all that have to go through the network.
-    """
-
-    kept: Kept = NOT_KEPT
-    progress: Progress | None = None
-
-
-def measure_quality(bundle: Bundle, data: InputSet, scored: Similarities, working: Working | None = None) -> Quality:
+def measure_quality(bundle: Bundle, data: InputSet, scored: Similarities, working: Working = PLAINLY) -> Quality:
     """Measure the prototypes of a bundle on images, with their annotations where they have some.
 
     Args:
         scored: the images' similarities.
     """
     field = bundle.model.backbone.receptive_field(*data.images.shape[2:])
-    working = working or Working()
     some = data.select(_spread(len(data), MOST_CHANGED))
     findings = coherence_of.find_findings(data.lesion.numpy())
     placed = _place(bundle, data, scored, (findings, field))

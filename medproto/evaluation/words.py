@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from medproto.evaluation.beside import Beside
+from medproto.evaluation.blanking import BlankingGain
 from medproto.evaluation.run import Evaluation
+from medproto.evaluation.strangers import Strangers
 
 #: A longer row of figures is counted, not shown.
 LISTED = 12
@@ -37,6 +40,37 @@ def rows_of(result: Evaluation) -> list[tuple[str, str]]:
             ("the same for a random in-breast patch", f"{result.random_in_lesion:.3f}"),
         ]
     return rows
+
+
+def rows_of_strangers(strangers: Sequence[Strangers]) -> list[tuple[str, str]]:
+    """Whether the exams of other manifests were marked, and what deciding them would cost."""
+    rows: list[tuple[str, str]] = []
+    for one in strangers:
+        name = f"strangers, {one.name}"
+        rows.append((f"{name}: {one.exams} exams ({one.rows}) marked unlike the training data", str(one.unlike)))
+        rows.append((f"{name}: told apart from this split by the distance", str(one.told_apart)))
+        if one.auroc:
+            rows.append((f"{name}: AUROC of {one.labelled} labelled exams ({one.positives} positive)", str(one.auroc)))
+        if one.decided:
+            rows.append((f"{name}: wrong, were all {one.labelled} labelled exams decided", str(one.decided.risk)))
+    return rows
+
+
+def rows_of_beside(beside: Sequence[Beside]) -> list[tuple[str, str]]:
+    """Other models on the same exams."""
+    rows: list[tuple[str, str]] = []
+    for one in beside:
+        rows.append((f"AUROC, exam, of {one.method}", str(one.auroc)))
+        rows.append((f"AUROC, exam, less that of {one.method}", str(one.difference)))
+    return rows
+
+
+def rows_of_blanking(found: BlankingGain | None) -> list[tuple[str, str]]:
+    """What blanking the strongest match's box takes more than random boxes do, by kind of box."""
+    if found is None:
+        return [("blanking: gain over random boxes", _text(None))]
+    words = f"of {found.exams} exams: gain over random boxes of equal area, share of the drop by blanking the breast"
+    return [(f"blanking, {box.kind}, {words}", str(box.gain)) for box in found.boxes]
 
 
 def flat(values: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:

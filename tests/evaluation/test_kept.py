@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import TypeAdapter
 
+from medproto.errors import InputError
 from medproto.evaluation.classification import Interval
 from medproto.evaluation.kept import FOLDER, NOT_KEPT, Kept, kept_in
+from medproto.training.similarities import Similarities
 from tests.factories import input_set
 
 
@@ -69,6 +72,30 @@ def test_an_interrupted_measure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt, match="stop"):
         Kept(tmp_path / "new", "one").once("stability", KIND, interrupted)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ", b"x" * 100])
+def test_scores_are_kept_to_the_bit_and_taken_anew_where_damaged(tmp_path: Path, damage: bytes | None) -> None:
+    scored = Similarities(torch.rand(3, 2), torch.arange(6).view(3, 2), torch.rand(4, 3).T)
+    calls: list[int] = []
+
+    def score() -> Similarities:
+        calls.append(1)
+        return scored
+
+    for _ in range(2):
+        found = Kept(tmp_path, "one").scored_once(score)
+        assert all(torch.equal(a, b) for a, b in zip(vars(found).values(), vars(scored).values(), strict=True))
+        (path,) = tmp_path.iterdir()
+        if damage is not None:
+            path.write_bytes(damage)
+    assert len(calls) == (1 if damage is None else 2)
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"out: cannot write the folder \(Not a directory\), expected one"):
+        Kept(tmp_path / "file" / "out", "one").once("stability", KIND, counted(FOUND)[1])
 
 
 def test_what_is_kept_goes_and_what_is_foreign_stays(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from medproto.bundle import Bundle
-from medproto.evaluation.quality import Quality, Working, measure_quality
+from medproto.evaluation.kept import NOT_KEPT, Working
+from medproto.evaluation.quality import Quality, measure_quality
 from medproto.evaluation.quality_stability import PERTURBATIONS
 from medproto.training.inputs import InputSet
 from medproto.training.similarities import similarities
@@ -93,7 +94,7 @@ def test_without_annotations_their_measures_are_absent(trained: tuple[Bundle, In
     bundle, data = trained
     bare = replace(data, lesion=torch.zeros_like(data.lesion)).select([0, 1])
     steps = list[tuple[int, int]]()
-    working = Working(progress=lambda done, total: steps.append((done, total)))
+    working = Working(NOT_KEPT, lambda done, total: steps.append((done, total)))
     found = measure_quality(bundle, bare, similarities(bundle.model, bare, torch.device("cpu")), working)
     assert found.coherence is None
     assert found.consistency is None
