@@ -141,7 +141,7 @@ def _numbers(match: PrototypeMatch, prediction: Prediction) -> Flowable:
         ]
     image, others = prediction.image(match.image_id), other_boxes_words(match)
     rows += [
-        ("Blanking", blanking_words(match)),
+        ("Blanking", blanking_words(match, prediction.blanked)),
         *([("Other boxes", others)] if others else []),
         ("Box", f"{image.title}, {box_kind_words(match)}, {sized_box(shown_box(match), image)}"),
         ("Patch", f"{image.title}, {sized_box(match.box, image)}"),
@@ -151,7 +151,7 @@ def _numbers(match: PrototypeMatch, prediction: Prediction) -> Flowable:
         ("Distance", f"{number(source.distance, 4)} between prototype and its training patch (squared L2)"),
     ]
     head = words(f"Prototype {match.prototype_id}: {match.prototype_class}", BODY_BOLD)
-    warning = warning_words(match)
+    warning = warning_words(match, prediction.blanked)
     across = [[head, ""], *([[_warning(warning), ""]] if warning else [])]
     cells = [*across, *([words(label, SMALL_QUIET), words(text, SMALL)] for label, text in rows)]
     numbers = Table(cells, colWidths=[19 * mm, _TEXT - 19 * mm])

@@ -21,6 +21,10 @@ _KINDS: Final[dict[BoxKind, str]] = {
     "threshold": "box of the map's peak",
 }
 UNCHECKED: Final = "Not checked by blanking."
+WITHOUT_BREAST: Final = (
+    "Without the breast this similarity is as high, at its cell or elsewhere in the exam: no share can be told."
+)
+NOT_THE_REASON: Final = "A blanked breast gives as high a similarity: do not read the patch as the reason."
 NO_BETTER: Final = "This box does no better than a random one: do not read the patch as the reason."
 
 
@@ -45,10 +49,14 @@ def box_kind_words(match: PrototypeMatch) -> str:
     return _KINDS[match.blanking[0].kind if match.blanking else "patch"]
 
 
-def blanking_words(match: PrototypeMatch) -> str:
-    """What blanking the shown box did to the similarity, beside random boxes; or that it was not checked."""
+def blanking_words(match: PrototypeMatch, checked: bool) -> str:
+    """What blanking the shown box did to the similarity, beside random boxes; or that there is nothing to tell.
+
+    Args:
+        checked: whether the exam's matches were checked by blanking.
+    """
     if not match.blanking:
-        return UNCHECKED
+        return WITHOUT_BREAST if checked else UNCHECKED
     shown = match.blanking[0]
     removed = share(shown.at_cell) if shown.at_cell > 0 else "nothing"
     return (
@@ -58,9 +66,11 @@ def blanking_words(match: PrototypeMatch) -> str:
     )
 
 
-def warning_words(match: PrototypeMatch) -> str | None:
-    """The warning on the face of a card whose box does no better than a random one."""
-    return NO_BETTER if match.blanking and match.blanking[0].no_better_than_random else None
+def warning_words(match: PrototypeMatch, checked: bool) -> str | None:
+    """The warning on the face of a card whose box does no better than a random one, or whose breast counts nothing."""
+    if not match.blanking:
+        return NOT_THE_REASON if checked else None
+    return NO_BETTER if match.blanking[0].no_better_than_random else None
 
 
 def other_boxes_words(match: PrototypeMatch) -> str | None:

@@ -109,6 +109,7 @@ def predict_exam(bundle: Bundle, exam: Exam, check: Check | None = CHECKED) -> S
         breasts=_breasts(bundle, exam.images, scored),
         matches=tuple(found),
         software=software(),
+        blanked=check is not None,
     )
     return Scored(prediction, kept)
 

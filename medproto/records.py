@@ -237,6 +237,8 @@ class Prediction(Record):
     breasts: tuple[BreastScore, ...]
     matches: Annotated[tuple[PrototypeMatch, ...], Field(min_length=1)]
     software: dict[str, str]
+    #: Whether the pictured matches were checked by blanking: one without `blanking` then has nothing to lose by it.
+    blanked: bool = False
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

@@ -4,7 +4,8 @@ Pure functions of the record. Guarantees of `case_sentence`:
 
 1. It is one sentence, and every part of it can be read off the record: no free text, nobody's name or identifier.
 2. For an exam without a decision it holds no score, no weight and no share of a score.
-3. A box that does no better under blanking than a random one is called so, wherever the sentence rests on it.
+3. Where the sentence rests on a box that does no better under blanking than a random one, or on a similarity that the
+   breast does not cause, it says so.
 """
 
 from __future__ import annotations
@@ -113,9 +114,10 @@ def case_sentence(prediction: Prediction) -> str:
         return f"{outcome}{although} no prototype speaks for {name}; {_against(prediction)}."
     total = sum(m.contribution for m in prediction.matches if m.contribution > 0)
     joined = ":" if prediction.decision == "flagged" else ", although"
+    doubt = _doubt(prediction, strongest)
     return (
         f"{outcome}{joined} {_place(prediction, strongest)} resembles {_training_patch(strongest)}, which gives "
-        f"{share(strongest.contribution / total)} of what speaks for {name}{_doubt(strongest)}; {_against(prediction)}."
+        f"{share(strongest.contribution / total)} of what speaks for {name}{doubt}; {_against(prediction)}."
     )
 
 
@@ -139,7 +141,8 @@ def _undecided(prediction: Prediction) -> str:
 
 def _most_alike(prediction: Prediction) -> str:
     match = max(prediction.matches, key=lambda m: m.similarity)
-    return f"the greatest likeness found is of {_place(prediction, match)} to {_training_patch(match)}{_doubt(match)}"
+    doubt = _doubt(prediction, match)
+    return f"the greatest likeness found is of {_place(prediction, match)} to {_training_patch(match)}{doubt}"
 
 
 def _against(prediction: Prediction) -> str:
@@ -148,8 +151,8 @@ def _against(prediction: Prediction) -> str:
         return "nothing speaks against it"
     label = _label(prediction, match)
     tag = f" (box {label})" if label else ""
-    where = view_words(prediction, match.image_id)
-    return f"strongest against it: {match.prototype_id} of “{match.prototype_class}” in {where}{tag}{_doubt(match)}"
+    where, doubt = view_words(prediction, match.image_id), _doubt(prediction, match)
+    return f"strongest against it: {match.prototype_id} of “{match.prototype_class}” in {where}{tag}{doubt}"
 
 
 def _training_patch(match: PrototypeMatch) -> str:
@@ -180,7 +183,9 @@ def _part(image: ImageRecord, box: Box) -> list[str]:
     return [f"{half} half", "on the chest wall side" if at_wall else "away from the chest wall"]
 
 
-def _doubt(match: PrototypeMatch) -> str:
+def _doubt(prediction: Prediction, match: PrototypeMatch) -> str:
+    if prediction.blanked and match.patch and not match.blanking:
+        return ", yet a blanked breast gives as high a similarity"
     if match.blanking and match.blanking[0].no_better_than_random:
         return ", yet blanking its box does no better than blanking a random one"
     return ""

@@ -15,6 +15,7 @@ from medproto.summary import case_sentence, opposing, share, shown_box, size_wor
 from tests.audit.factory import Pictures, checked, make_image, make_scored
 
 CLASSES = ("not malignant", "malignant", "benign finding", "implant")
+NOT_THE_BREAST = "yet a blanked breast gives as high a similarity"
 NO_BETTER = "yet blanking its box does no better than blanking a random one"
 BASE = make_scored(prototypes=10)
 #: A record takes milliseconds to draw, and more on a busy machine: that is no failure.
@@ -102,6 +103,7 @@ def predictions(draw: st.DrawFn) -> Prediction:
             "matches": tuple(sorted(matches, key=lambda m: -m.contribution)),
             "margin": margin,
             "decision": decision,
+            "blanked": any(match.blanking for match in matches) or draw(st.booleans()),
             "probability": None if unlike else scored.probability,
             "likeness": Likeness(distance=9.0 if unlike else 1.0, threshold=4.0),
         }
@@ -121,6 +123,7 @@ def assert_place(said: str, match: PrototypeMatch, prediction: Prediction) -> No
     assert f"“{match.prototype_class}”" in said
     labels = {e.match.prototype_id: e.label for e in (*supporting(prediction), *opposing(prediction))}
     assert re.findall(r"box (\w+)[,)]", said) == [label for name, label in labels.items() if name == match.prototype_id]
+    assert (NOT_THE_BREAST in said) == (prediction.blanked and match.patch is not None and not match.blanking)
     assert (NO_BETTER in said) == bool(match.blanking and match.blanking[0].no_better_than_random)
     if "half" in said:
         row, column = box.centre

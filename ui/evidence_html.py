@@ -139,19 +139,19 @@ def _card(item: Evidence, prediction: Prediction, picture: Callable[[str], bytes
         f"{_figure(picture(match.patch or ''), f'This exam: {here}')}"
         f"{_figure(picture(source.patch), f'Training: {there}')}"
         f'<div><div class="name">{html.escape(match.prototype_id)}: {html.escape(match.prototype_class)}</div>'
-        f'<div class="sum">{counted}</div>{_checked(match)}'
+        f'<div class="sum">{counted}</div>{_checked(match, prediction.blanked)}'
         f'<div class="mp-quiet mp-small">Box in {here}: {html.escape(box_kind_words(match))}, '
         f"{sized_box(shown_box(match), image)}<br>Patch compared: {sized_box(match.box, image)}<br>Source: "
         f"{html.escape(source.image_id)}, {box_words(source.box)}</div></div></div>"
     )
 
 
-def _checked(match: PrototypeMatch) -> str:
+def _checked(match: PrototypeMatch, checked: bool) -> str:
     """What blanking the box did, on the face of the card; the warning first where there is one."""
-    warning, others = warning_words(match), other_boxes_words(match)
+    warning, others = warning_words(match, checked), other_boxes_words(match)
     first = f'<div class="warn">{warning}</div>' if warning else ""
     rest = f'<div class="mp-quiet mp-small">Other boxes: {html.escape(others)}</div>' if others else ""
-    return f'{first}<div class="mp-small">{html.escape(blanking_words(match))}</div>{rest}'
+    return f'{first}<div class="mp-small">{html.escape(blanking_words(match, checked))}</div>{rest}'
 
 
 def _figure(png: bytes, caption: str) -> str:

@@ -197,7 +197,9 @@ def checked(scored: Scored, *no_better: int) -> Scored:
     """The exam with every match checked; those at these places do no better than random."""
     matches = enumerate(scored.prediction.matches)
     found = tuple(blanked(match, as_strong=15 if i in no_better else 0) for i, match in matches)
-    return Scored(Prediction.model_validate(scored.prediction.model_dump() | {"matches": found}), scored.pictures)
+    return Scored(
+        Prediction.model_validate(scored.prediction.model_dump() | {"matches": found, "blanked": True}), scored.pictures
+    )
 
 
 def scorer_of(scored: Scored) -> Callable[..., Scored]:

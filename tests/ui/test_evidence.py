@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from audit.report_words import NO_BETTER, UNCHECKED, blanking_words
+from audit.report_words import NO_BETTER, NOT_THE_REASON, UNCHECKED, WITHOUT_BREAST, blanking_words
 from medproto.records import Prediction, Scored
 from tests.audit.factory import checked, make_scored
 from ui.evidence_html import cards_html, conclusion_html
@@ -46,10 +46,18 @@ def test_a_match_that_was_not_checked_says_so() -> None:
     assert all(UNCHECKED in card and "box of the cell" in card for card in cards(make_scored()))
 
 
+def test_a_similarity_that_the_breast_does_not_cause_is_no_reason() -> None:
+    scored = make_scored(blanked=True)
+    for card in cards(scored):
+        assert NOT_THE_REASON in card
+        assert WITHOUT_BREAST in card
+    assert "a blanked breast gives as high a similarity" in conclusion_html(scored.prediction)
+
+
 def test_a_box_whose_blanking_raises_the_similarity_removes_nothing() -> None:
     match = checked(make_scored()).prediction.matches[0]
     worse = match.blanking[0].model_copy(update={"at_cell": -0.03})
-    said = blanking_words(match.model_copy(update={"blanking": (worse,)}))
+    said = blanking_words(match.model_copy(update={"blanking": (worse,)}), checked=True)
     assert said.startswith("Blanking this box removes nothing of what the breast gives")
 
 
