@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,13 @@ def test_a_bundle_that_does_not_tell_its_training_is_refused(trained: Trained, t
     bundle = load_bundle(edited(trained, tmp_path / "bundle", training={}))
     with pytest.raises(BundleError, match="training settings are not those of a run"):
         make_card(bundle, None)
+
+
+def test_the_guide_names_every_section_in_order(written: Written) -> None:
+    guide = (ROOT / "docs" / "card.md").read_text(encoding="utf-8")
+    titles = [one.title for one in written.card().sections]
+    plain = [title for title in titles if not title.startswith("Results")]
+    assert [name for name in re.findall(r"^\| ([^|]+) \|", guide, re.MULTILINE) if name in plain] == plain
+    results = next(line for line in guide.splitlines() if line.startswith("| Results"))
+    names = [title.removeprefix("Results: ") for title in titles if title.startswith("Results")]
+    assert ", ".join(names).replace("blanking the box", "blanking") in results

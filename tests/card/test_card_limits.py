@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from medproto.card_evaluation import Measured
 from medproto.card_limits import limits
+from medproto.card_records import Table
 from tests.card.factory import Written, section, words_of
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_evidence_that_fails_its_checks_is_a_limit(written: Written) -> None:
@@ -110,3 +114,12 @@ def test_prototypes_are_asked_to_stay_under_every_shift_that_was_tried(written: 
     tried = [name for name in written.content()["quality"]["stability"] if "pixel" in name or "JPEG" in name]
     assert len(tried) >= 3
     assert all(f"prototypes in the same place, {name} | 0.95 or more" in text for name in tried)
+
+
+def test_the_guide_names_what_is_asked_for(written: Written) -> None:
+    guide = (ROOT / "docs" / "card.md").read_text(encoding="utf-8")
+    asked = next(part for part in section(written.card(), "Limits").parts if isinstance(part, Table))
+    named = [f"| {measure} | {level} |" for measure, level, *_ in asked.rows if "in the same place" not in measure]
+    assert len(named) == 3
+    assert all(row in guide for row in named)
+    assert {level for measure, level, *_ in asked.rows if "in the same place" in measure} == {"0.95 or more"}

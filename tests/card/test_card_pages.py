@@ -19,7 +19,7 @@ from medproto.card_folder import MARKDOWN, PAGE, write_card
 from medproto.card_html import html
 from medproto.card_markdown import PICTURES, markdown
 from medproto.errors import InputError
-from tests.card.factory import Page, Written, edited, markdown_tables
+from tests.card.factory import Page, Written, edited, markdown_tables, run
 from tests.factories import Trained
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -92,3 +92,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(trained: Trained, tmp_pa
     )
     assert (done.returncode, done.stderr) == (2, "out: the folder cannot be written (file too large)\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_bundle_and_evaluation_give_the_same_bytes(written: Written, tmp_path: Path) -> None:
+    run("card", str(written.trained.bundle_path), "--evaluation", str(written.evaluation), "--out", str(tmp_path / "c"))
+    for name in (MARKDOWN, PAGE):
+        assert (tmp_path / "c" / name).read_bytes() == (written.folder / name).read_bytes()
