@@ -7,11 +7,13 @@ passed off as a node (section 2.1).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from medproto.errors import AuditError
 
 HASH_BYTES = 32
+#: Root of the tree over the leaves [start, stop), counted from 0. Proofs ask for ranges that lie whole in a subtree.
+RangeRoot = Callable[[int, int], bytes]
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 
@@ -78,14 +80,23 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """Audit path of leaf `index` (from 0) in the tree over these leaf hashes, lowest sibling first."""
-    if not 0 <= index < len(leaves):
-        raise AuditError(f"inclusion proof: got leaf {index} of {len(leaves)}")
-    if len(leaves) == 1:
-        return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*inclusion_proof(leaves[:split], index), root_of(leaves[split:])]
-    return [*inclusion_proof(leaves[split:], index - split), root_of(leaves[:split])]
+    return inclusion_path(index, len(leaves), lambda start, stop: root_of(leaves[start:stop]))
+
+
+def inclusion_path(index: int, size: int, root: RangeRoot) -> list[bytes]:
+    """Audit path of leaf `index` (from 0) in a tree of that size, lowest sibling first (RFC 6962 section 2.1.1)."""
+    if not 0 <= index < size:
+        raise AuditError(f"inclusion proof: got leaf {index} of {size}")
+    start, stop, path = 0, size, []
+    while stop - start > 1:
+        middle = start + _split(stop - start)
+        if index < middle:
+            path.append(root(middle, stop))
+            stop = middle
+        else:
+            path.append(root(start, middle))
+            start = middle
+    return path[::-1]
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
@@ -108,9 +119,25 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 def consistency_proof(leaves: Sequence[bytes], first: int) -> list[bytes]:
     """Proof that the tree over the first `first` of these leaf hashes is a prefix of the whole."""
-    if not 0 < first <= len(leaves):
-        raise AuditError(f"consistency proof: got size {first} of {len(leaves)}")
-    return _subproof(leaves, first, True)
+    return consistency_path(first, len(leaves), lambda start, stop: root_of(leaves[start:stop]))
+
+
+def consistency_path(first: int, size: int, root: RangeRoot) -> list[bytes]:
+    """Proof that the tree of size `first` is a prefix of the one of that size (RFC 6962 section 2.1.2)."""
+    if not 0 < first <= size:
+        raise AuditError(f"consistency proof: got size {first} of {size}")
+    start, stop, path = 0, size, []
+    while first != stop:
+        middle = start + _split(stop - start)
+        if first <= middle:
+            path.append(root(middle, stop))
+            stop = middle
+        else:
+            path.append(root(start, middle))
+            start = middle
+    # The verifier knows the old root: it is left out where what remains is the whole old tree.
+    known = [] if start == 0 else [root(start, stop)]
+    return [*known, *path[::-1]]
 
 
 def verify_consistency(sizes: tuple[int, int], proof: Sequence[bytes], roots: tuple[bytes, bytes]) -> bool:
@@ -143,13 +170,3 @@ def verify_consistency(sizes: tuple[int, int], proof: Sequence[bytes], roots: tu
 def _split(size: int) -> int:
     """Largest power of two below the size (RFC 6962 section 2.1)."""
     return 1 << ((size - 1).bit_length() - 1)
-
-
-def _subproof(leaves: Sequence[bytes], first: int, whole: bool) -> list[bytes]:
-    """SUBPROOF of RFC 6962 section 2.1.2; `whole` while the verifier still knows the left subtree's root."""
-    if first == len(leaves):
-        return [] if whole else [root_of(leaves)]
-    split = _split(len(leaves))
-    if first <= split:
-        return [*_subproof(leaves[:split], first, whole), root_of(leaves[split:])]
-    return [*_subproof(leaves[split:], first - split, False), root_of(leaves[:split])]
