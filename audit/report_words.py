@@ -58,11 +58,10 @@ def blanking_words(match: PrototypeMatch, checked: bool) -> str:
     if not match.blanking:
         return WITHOUT_BREAST if checked else UNCHECKED
     shown = match.blanking[0]
-    removed = share(shown.at_cell) if shown.at_cell > 0 else "nothing"
     return (
-        f"Blanking this box removes {removed} of what the breast gives to the similarity (a random box of this size: "
-        f"{share(shown.random_at_cell)}). With the match free to move within the exam: {share(shown.anywhere)} "
-        f"(random: {share(shown.random_anywhere)})."
+        f"Blanking this box removes {_removed(shown.at_cell)} of what the breast gives to the similarity (a random box "
+        f"of this size: {_removed(shown.random_at_cell)}). With the match free to move within the exam: "
+        f"{_removed(shown.anywhere)} (random: {_removed(shown.random_anywhere)})."
     )
 
 
@@ -75,7 +74,7 @@ def warning_words(match: PrototypeMatch, checked: bool) -> str | None:
 
 def other_boxes_words(match: PrototypeMatch) -> str | None:
     """What blanking the boxes of the other kinds did, so that the shown one can be judged."""
-    said = [f"{_KINDS[b.kind]} {share(b.at_cell)} (random {share(b.random_at_cell)})" for b in match.blanking[1:]]
+    said = [f"{_KINDS[b.kind]} {_removed(b.at_cell)} (random {_removed(b.random_at_cell)})" for b in match.blanking[1:]]
     return ", ".join(said) or None
 
 
@@ -153,6 +152,11 @@ def refusal_reasons(refused: RefusedRecord) -> tuple[str, ...]:
     """The sentences for which one image was refused; the notes beside them are left out."""
     reasons = tuple(f.sentence for f in refused.findings if f.severity == "refuse")
     return reasons or tuple(f.sentence for f in refused.findings)
+
+
+def _removed(drop: float) -> str:
+    """A drop as a share; blanking that raises the similarity removes nothing of it."""
+    return share(drop) if drop > 0 else "nothing"
 
 
 def _outcome(prediction: Prediction) -> str:

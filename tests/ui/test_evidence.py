@@ -59,6 +59,7 @@ def test_a_box_whose_blanking_raises_the_similarity_removes_nothing() -> None:
     worse = match.blanking[0].model_copy(update={"at_cell": -0.03})
     said = blanking_words(match.model_copy(update={"blanking": (worse,)}), checked=True)
     assert said.startswith("Blanking this box removes nothing of what the breast gives")
+    assert "−" not in said
 
 
 def test_counter_evidence_names_its_classes() -> None:
