@@ -136,6 +136,7 @@ def _write(out: Path, held: HeldOut, measured: tuple[Evaluation, Others], kept: 
     """
     from medproto.evaluation.html import Page, write_page
     from medproto.evaluation.kept import unwritable
+    from medproto.evaluation.shortcut_page import sentence
     from medproto.evaluation.whole import measure_whole
     from medproto.evaluation.words import flat, rows_of_blanking
 
@@ -145,8 +146,9 @@ def _write(out: Path, held: HeldOut, measured: tuple[Evaluation, Others], kept: 
             whole = measure_whole(held, measured, kept, report)
         content = json.dumps(whole.plain(), indent=1, allow_nan=False) + "\n"
         (out / JSON).write_text(content, encoding="utf-8")
-        (out / PAGE).write_text(write_page(Page(held.bundle, whole)), encoding="utf-8")
+        (out / PAGE).write_text(write_page(Page(held.bundle, whole, held.data)), encoding="utf-8")
         kept.forget()
     except OSError as err:
         raise unwritable(err) from err
-    return [*flat(asdict(whole.quality)), *rows_of_blanking(whole.blanking)]
+    told = ("shortcut check", sentence(whole.shortcut.result))
+    return [*flat(asdict(whole.quality)), *rows_of_blanking(whole.blanking), told]

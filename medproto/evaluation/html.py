@@ -11,9 +11,11 @@ from medproto.evaluation.detail import UnitResult
 from medproto.evaluation.drawings import Series, forest, plot
 from medproto.evaluation.html_others import beside_section, blanking_section, quality_section, strangers_section
 from medproto.evaluation.html_parts import figure, note, section, table
+from medproto.evaluation.shortcut_page import shortcut_section
 from medproto.evaluation.subgroups import ENOUGH, UNKNOWN
 from medproto.evaluation.whole import Whole
 from medproto.evaluation.words import rows_of
+from medproto.training.inputs import InputSet
 
 #: Prototypes whose patches are shown, strongest weight on the margin first.
 SHOWN = 24
@@ -38,6 +40,7 @@ class Page:
 
     bundle: Bundle
     whole: Whole
+    data: InputSet
 
 
 def write_page(page: Page) -> str:
@@ -45,8 +48,8 @@ def write_page(page: Page) -> str:
     parts = [_head(page), _classification(page), _operating_point(page), _calibration(page), _abstention(page)]
     whole = page.whole
     parts += [strangers_section(whole.others), beside_section(whole.others, whole.result.auroc["exam"])]
-    parts += [_subgroups(page), _evidence(page), blanking_section(whole.blanking), quality_section(whole.quality)]
-    parts.append(_left_out(page))
+    parts += [_subgroups(page), _evidence(page), blanking_section(whole.blanking)]
+    parts += [shortcut_section(whole.shortcut, page.data), quality_section(whole.quality), _left_out(page)]
     title = escape(f"Evaluation of {page.bundle.manifest.name}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'

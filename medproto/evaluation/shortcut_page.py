@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from medproto import pictures
 from medproto.evaluation.classification import Interval
+from medproto.evaluation.html_parts import note, section, table
 from medproto.evaluation.shortcut import ENOUGH, HARDLY, Checked, Outside, Shortcut
 from medproto.records import Box
 from medproto.training.inputs import InputSet
@@ -52,7 +53,6 @@ def shortcut_section(checked: Checked, data: InputSet) -> str:
         ("no longer flagged without the lesions", _told(found.unflagged_without_lesion)),
         ("no longer flagged without those strongest patches", _told(found.unflagged_without_evidence)),
     ]
-    body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
     rule = (
         "Flagged exams with an annotated lesion; what is taken away is replaced by its blurred surround. Suspected "
         "where the strongest patch lies in the lesion in less than half of them, the patches outside take more from "
@@ -62,10 +62,8 @@ def shortcut_section(checked: Checked, data: InputSet) -> str:
         "accompanies lesions looks like one."
     )
     loud = ' class="warn"' if found.verdict == "suspected" else ""
-    return (
-        f"<section><h2>Shortcut check</h2><p{loud}>{escape(sentence(found))}</p><table>{body}</table>"
-        f'<p class="note">{escape(rule)}</p>{_figure(checked, data)}</section>'
-    )
+    told = f"<p{loud}>{escape(sentence(found))}</p>"
+    return section("Shortcut check", told, table(("measure", "value"), rows), note(rule), _figure(checked, data))
 
 
 def sheet(outside: tuple[Outside, ...], data: InputSet) -> Image.Image:

@@ -15,10 +15,12 @@ from medproto.evaluation.held_out import HeldOut
 from medproto.evaluation.kept import Kept, Working
 from medproto.evaluation.quality import Quality, measure_quality
 from medproto.evaluation.run import Evaluation
+from medproto.evaluation.shortcut import Checked, check_shortcut
 from medproto.evaluation.strangers import Strangers
 from medproto.training.inputs import Progress
 
 BLANKING: TypeAdapter[BlankingGain | None] = TypeAdapter(BlankingGain | None)
+SHORTCUT: TypeAdapter[Checked] = TypeAdapter(Checked)
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,12 @@ class Whole:
     details: Details
     quality: Quality
     blanking: BlankingGain | None
+    shortcut: Checked
 
     def plain(self) -> dict[str, object]:
         """The same as plain values, for JSON; the parts of `result` and `details` stand side by side."""
         rest = {"quality": asdict(self.quality), "blanking": asdict(self.blanking) if self.blanking else None}
+        rest["shortcut"] = asdict(self.shortcut.result)
         return self.result.plain() | self.details.plain() | rest | self.others.plain()
 
 
@@ -61,7 +65,8 @@ def measure_whole(
     found = details(held, result.auroc, report("intervals by patient"))
     quality = measure_quality(held.bundle, held.data, held.scored, Working(kept, report("prototype quality")))
     blanking = kept.once("blanking", BLANKING, lambda: _blanking(held, report("blanking boxes")))
-    return Whole(result, others, found, quality, blanking)
+    shortcut = kept.once("shortcut", SHORTCUT, lambda: check_shortcut(held, report("shortcut check")))
+    return Whole(result, others, found, quality, blanking, shortcut)
 
 
 def _blanking(held: HeldOut, progress: Progress) -> BlankingGain | None:

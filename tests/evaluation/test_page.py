@@ -99,7 +99,7 @@ def test_page_has_every_section_and_well_formed_plots(written: Path) -> None:
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     wanted = ["Classification", "At the operating point", "Calibration", "Abstention"]
     wanted += ["Strangers", "Beside other models", "Subgroups", "Evidence"]
-    assert titles == [*wanted, "Blanking the box", "Prototype quality"]
+    assert titles == [*wanted, "Blanking the box", "Shortcut check", "Prototype quality"]
     plots = re.findall(r"<svg.*?</svg>", page)
     assert [ElementTree.fromstring(plot).get("aria-label") for plot in plots] == [
         "ROC curves",
