@@ -24,7 +24,7 @@ from medproto.model.similarity import distance_maps
 from medproto.records import Blanking, Box, BoxKind
 from medproto.transforms import Geometry
 
-#: The kind of box that is shown first.
+#: The kind of box that is shown first: of the three the one that takes most (`benchmarks/blanking.py`).
 DEFAULT_BOX: Final[BoxKind] = "patch"
 #: What is blurred into a box: a Gaussian of this share of its side, so that the surround next to it counts most.
 BLUR_SHARE = 0.25
@@ -125,7 +125,8 @@ def blank(image: Tensor, breast: Tensor, box: InputBox) -> Tensor:
     """The image with a box of its breast replaced by its blurred surround in the breast.
 
     The blur is a normalised convolution (Knutsson and Westin 1993): the box itself and what is not breast weigh
-    nothing in it. Pixels that the box covers in part are replaced in part. A box without a surround becomes the
+    nothing in it. Of a lesion that the box cuts it leaves less than the fill of `blurring`, which meets the box's rim
+    pixel by pixel. Pixels that the box covers in part are replaced in part. A box without a surround becomes the
     breast's mean grey.
 
     Args:
