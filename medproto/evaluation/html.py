@@ -26,7 +26,7 @@ body{font:15px/1.45 system-ui,sans-serif;color:#111;background:#fff;max-width:98
 h1{font-size:24px;margin:0}h2{font-size:18px;margin:28px 0 6px;border-bottom:1px solid #999}
 table{border-collapse:collapse;margin:8px 0;font-size:13.5px}th,td{border:1px solid #bbb;padding:3px 8px;
 text-align:left;vertical-align:top}th{background:#eee}td{font-variant-numeric:tabular-nums}
-.side{display:flex;flex-wrap:wrap;gap:20px}
+.side{display:flex;flex-wrap:wrap;gap:20px;align-items:flex-start}
 .plot{max-width:100%;height:auto;font:12px system-ui,sans-serif}.note{color:#333;font-size:13px;max-width:80ch}
 .warn{font-weight:bold}figure{margin:0;width:112px;font-size:12px}figure img{width:112px;height:112px;display:block}
 code{font-size:12px;overflow-wrap:anywhere}section,tr,figure{break-inside:avoid}
@@ -75,7 +75,7 @@ def _head(page: Page) -> str:
 def _classification(page: Page) -> str:
     fixed = f"{page.whole.details.units[0].fixed:.0%}"
     at_fixed = (f"sensitivity at {fixed} specificity", f"specificity at {fixed} sensitivity")
-    head = ("unit", "cases / positive", "AUROC", "by DeLong", "AUPRC (by chance)", *at_fixed)
+    head = ("unit", "cases / positive", "AUROC", "by DeLong", "AUPRC; by chance", *at_fixed)
     body = [_unit_row(unit) for unit in page.whole.details.units]
     curves = [
         Series(unit.unit, unit.roc) for unit in page.whole.details.units if unit.unit in ("exam", "breast", "image")
@@ -90,7 +90,7 @@ def _classification(page: Page) -> str:
 
 
 def _unit_row(unit: UnitResult) -> list[str]:
-    auprc = f"{figure(unit.auprc)} ({unit.positives / unit.cases:.3f})"
+    auprc = f"{figure(unit.auprc)}; {unit.positives / unit.cases:.3f}"
     fixed = (unit.sensitivity_at_fixed_specificity, unit.specificity_at_fixed_sensitivity)
     figures = [figure(unit.auroc), figure(unit.auroc_delong), auprc, *map(figure, fixed)]
     return [unit.unit, f"{unit.cases} / {unit.positives}", *figures]

@@ -26,7 +26,8 @@ class Evaluation:
     """Results on one split; shares and AUROC with 95 % intervals by patient.
 
     `auroc` holds one figure per unit of scoring: image, breast, exam, and exams reduced to some of their views.
-    `top1_in_lesion` is of annotated positive exams; `missed_exams` names those whose strongest patch lies elsewhere.
+    `top1_in_lesion` is of positive exams, `annotated_exams` of them; `missed_exams` names those whose strongest patch
+    lies elsewhere.
     """
 
     bundle_id: str
@@ -39,6 +40,7 @@ class Evaluation:
     auroc: dict[str, Interval]
     sensitivity: Interval
     specificity: Interval
+    annotated_exams: int
     top1_in_lesion: Interval | None
     random_in_lesion: float | None
     missed_exams: tuple[str, ...]
@@ -102,6 +104,7 @@ def summarise(held: HeldOut) -> Evaluation:
         auroc={unit.name: auroc_interval(unit.margins, unit.positive, unit.patients) for unit in units(held)},
         sensitivity=clustered_share(flagged[positive], patients[positive].tolist()),
         specificity=clustered_share(~flagged[~positive], patients[~positive].tolist()),
+        annotated_exams=len(found.hits),
         top1_in_lesion=clustered_share(found.hits, patients[found.exams].tolist()) if len(found.hits) else None,
         random_in_lesion=float(found.random.mean()) if len(found.hits) else None,
         missed_exams=tuple(held.exam_names[exam] for exam in found.exams[~found.hits].tolist()),

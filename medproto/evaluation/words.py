@@ -38,6 +38,7 @@ def rows_of(result: Evaluation) -> list[tuple[str, str]]:
         rows += [
             ("top-1 patch of a positive exam has its centre in the lesion", str(result.top1_in_lesion)),
             ("the same for a random in-breast patch", f"{result.random_in_lesion:.3f}"),
+            ("positive exams with an annotation", str(result.annotated_exams)),
         ]
     return rows
 

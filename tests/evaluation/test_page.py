@@ -74,6 +74,7 @@ def test_every_unit_adds_up_in_the_json(written: Path, trained: Trained) -> None
         assert unit["roc"][0] == [0, 0]
         assert unit["roc"][-1] == [1, 1]
         assert unit["auroc"] == found["auroc"][unit["unit"]]
+    assert found["annotated_exams"] == found["positives"] == 1
     assert len(found["missed_exams"]) == round((1 - found["top1_in_lesion"]["value"]) * found["positives"])
     assert set(found["missed_exams"]) <= {row.exam for row in trained.manifest.rows if row.label == "malignant"}
     assert found["units"][0]["sensitivity"] == found["sensitivity"]
