@@ -32,6 +32,7 @@ EntryKind = Literal[
     "exam opened",
     "review",
     "report exported",
+    "erasure",
 ]
 KINDS: tuple[str, ...] = get_args(EntryKind)
 #: Kinds that answer an intent.

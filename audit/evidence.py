@@ -6,9 +6,10 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medproto.errors import EvidenceMissing
 
@@ -64,6 +65,21 @@ class EvidenceStore:
         """Whether a file of this name is here; `altered` says which of those are not what they are named."""
         return self.path(digest).is_file()
 
+    def remove(self, digest: str) -> bool:
+        """Take the file of this name away for good; False when there is none.
+
+        The bytes may outlive the name on the disk: copies on write, snapshots and flash memory keep them.
+        """
+        path = self.path(digest)
+        try:
+            path.unlink()
+            sync_directory(path.parent)
+        except FileNotFoundError:
+            return False
+        except OSError as err:
+            raise EvidenceMissing(f"evidence {digest[:12]}…: cannot be removed ({err.strerror})") from err
+        return True
+
     def altered(self) -> Iterator[str]:
         """Names of all files here whose bytes do not hash to their name; each file is read once, in pieces."""
         for path in sorted(self.root.glob("??/*")):
@@ -83,6 +99,40 @@ class EvidenceStore:
             Path(name).unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+def sealed_of(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of plain bytes -> digest of ciphertext, as a body names them; older bodies name none."""
+    sealed = payload.get("sealed")
+    return sealed if isinstance(sealed, dict) else {}
+
+
+def patient_of(payload: Mapping[str, Any]) -> str | None:
+    """Pseudonym of the patient that a prediction's or a review's body is about, where it names one."""
+    prediction = payload.get("prediction")
+    patient = (prediction if isinstance(prediction, dict) else payload).get("patient_id")
+    return patient if isinstance(patient, str) else None
+
+
+def exam_files(payload: Mapping[str, Any]) -> set[str]:
+    """Names of the files that hold the exam's own pictures and words, found without building the record.
+
+    The ciphertexts that the body names; in bodies from before there were any, the pictures in clear.
+    """
+    if sealed := sealed_of(payload):
+        return {name for name in sealed.values() if isinstance(name, str)}
+    prediction = payload.get("prediction", {})
+    named = {image.get("preview") for image in prediction.get("images", ())}
+    for match in prediction.get("matches", ()):
+        named |= {match.get("patch"), match.get("overlay"), match.get("similarity_map")}
+    return {name for name in named if isinstance(name, str)} - training_patches(payload)
+
+
+def training_patches(payload: Mapping[str, Any]) -> set[str]:
+    """Names of the files that hold the training patches of a prediction's bundle; these are always in clear."""
+    matches = payload.get("prediction", {}).get("matches", ())
+    named = {match.get("source", {}).get("patch") for match in matches}
+    return {name for name in named if isinstance(name, str)}
 
 
 def sync_directory(directory: Path) -> None:

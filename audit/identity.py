@@ -1,7 +1,7 @@
 """The one table that knows who a pseudonym is: a random secret for each patient.
 
 A pseudonym is an HMAC under that secret, so nobody without the table can test a guess, and with the secret destroyed
-nobody can at all.
+nobody can at all. The key of the patient's pictures and words is derived from it too (`audit.encryption`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hmac
 import secrets
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from audit.database import reading, writing
 from audit.entries import format_time
@@ -28,15 +28,43 @@ def pseudonym(engine: Engine, patient_id: str, kind: str, value: str) -> str:
         raise InputError(f"pseudonym: got kind {kind!r}, expected {', '.join(KINDS)}")
     if "\0" in patient_id:
         raise InputError("pseudonym: got a patient identifier with a NUL character")
-    # Identifiers come from files in every encoding, and a stray byte must not end the scoring.
-    plain = patient_id.encode("utf-8", "backslashreplace").decode()
-    return derive_pseudonym(_secret_of(engine, plain), kind, value)
+    return derive_pseudonym(_secret_of(engine, _plain(patient_id)), kind, value)
 
 
 def derive_pseudonym(secret: bytes, kind: str, value: str) -> str:
     """HMAC-SHA256 of kind and value under the secret, its first 64 bits behind the kind."""
     message = f"{kind}\0{value}".encode("utf-8", "backslashreplace")
     return f"{kind}-{hmac.new(secret, message, hashlib.sha256).hexdigest()[:16]}"
+
+
+def find_patient(engine: Engine, patient_id: str) -> str | None:
+    """Pseudonym of the patient with this identifier, None where there is no such patient."""
+    query = select(IdentityRow.pseudonym).where(IdentityRow.patient_id == _plain(patient_id))
+    with reading(engine) as conn:
+        return conn.execute(query).scalar()
+
+
+def secret_behind(engine: Engine, patient: str) -> bytes | None:
+    """Secret of the patient with this pseudonym, None where there is none: never met, or erased."""
+    with reading(engine) as conn:
+        return conn.execute(select(IdentityRow.secret).where(IdentityRow.pseudonym == patient)).scalar()
+
+
+def adopt(engine: Engine, patient: str) -> bytes:
+    """A secret for a patient who was pseudonymised elsewhere and is known here under that pseudonym alone."""
+    with writing(engine) as conn:
+        known = conn.execute(select(IdentityRow.secret).where(IdentityRow.pseudonym == patient)).scalar()
+        return known if known is not None else _insert(conn, patient, patient)
+
+
+def forget(conn: Connection, patient: str) -> bool:
+    """Destroy the row of this pseudonym inside the caller's transaction; False where there is none."""
+    return conn.execute(delete(IdentityRow).where(IdentityRow.pseudonym == patient)).rowcount > 0
+
+
+def _plain(patient_id: str) -> str:
+    """Identifiers come from files in every encoding, and a stray byte must not end the scoring."""
+    return patient_id.encode("utf-8", "backslashreplace").decode()
 
 
 def _secret_of(engine: Engine, patient_id: str) -> bytes:
@@ -50,12 +78,13 @@ def _secret_of(engine: Engine, patient_id: str) -> bytes:
         known = conn.execute(query).scalar()
         if known is not None:
             return known
-        secret = secrets.token_bytes(_SECRET_BYTES)
-        name = derive_pseudonym(secret, "patient", patient_id)
-        row = {"patient_id": patient_id, "pseudonym": name, "secret": secret, "created": _now()}
-        conn.execute(insert(IdentityRow), [row])
+        return _insert(conn, patient_id, None)
+
+
+def _insert(conn: Connection, patient_id: str, patient: str | None) -> bytes:
+    """A new row with a fresh secret, from which the pseudonym is derived unless there is one."""
+    secret = secrets.token_bytes(_SECRET_BYTES)
+    name = patient or derive_pseudonym(secret, "patient", patient_id)
+    row = {"patient_id": patient_id, "pseudonym": name, "secret": secret, "created": format_time(datetime.now(UTC))}
+    conn.execute(insert(IdentityRow), [row])
     return secret
-
-
-def _now() -> str:
-    return format_time(datetime.now(UTC))

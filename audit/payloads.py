@@ -11,6 +11,8 @@ from medproto.errors import InputError
 from medproto.records import Digest, PrototypeSource, Record, RefusedRecord
 
 Verdict = Literal["agree", "disagree", "refer"]
+#: Why a patient was erased: one of these and no free text, for what is in a body stays there.
+ErasureReason = Literal["asked by the patient", "kept long enough", "entered by mistake", "ordered by an authority"]
 #: What a signature under a review means (21 CFR 11.50: who, when, meaning).
 MEANINGS: dict[str, str] = {
     "agree": "I reviewed this exam and agree with the decision.",
@@ -119,11 +121,23 @@ class Opinion(Record):
 
 
 class Review(Opinion):
-    """An opinion, signed: on which prediction, and what the signature means."""
+    """An opinion, signed: on which prediction, and what the signature means.
+
+    In the ledger `reason` and `comment` are empty: `words` is the digest of both under a random salt, and `sealed`
+    names the ciphertext that holds all three. Older bodies hold them in clear, and neither patient nor digest.
+    """
 
     entry: int
     exam_id: str
     meaning: str
+    patient_id: str | None = None
+    words: Digest | None = None
+    sealed: dict[Digest, Digest] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_reason(self) -> Self:
+        """The words were checked as an opinion's, before they were sealed."""
+        return self
 
 
 class ReportExported(Record):
@@ -132,6 +146,14 @@ class ReportExported(Record):
     entry: int
     exam_id: str | None
     pdf_digest: Digest
+
+
+class Erasure(Record):
+    """A patient's secret was destroyed, with all that is readable only through it."""
+
+    patient_id: str
+    exams: tuple[str, ...]
+    reason: ErasureReason
 
 
 #: Kinds that `service.register` accepts, each with the record its payload must be.

@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from audit.encryption import unsalted
 from audit.entries import Entry
+from audit.evidence import patient_of
 from audit.ledger import LedgerFilter
 from audit.payloads import Review
 from audit.room import Room
 from audit.signing import Checkpoint
-from medproto.errors import EntryNotFound, LedgerTampered
+from medproto.errors import EntryNotFound, EvidenceErased, LedgerTampered
 from medproto.records import Decision, Prediction
 
 Status = Literal["open", "reviewed"]
@@ -43,7 +45,10 @@ class WorklistItem:
 
 @dataclass(frozen=True)
 class ReviewRecord:
-    """A review with who signed it, when, and the entry that holds it."""
+    """A review with who signed it, when, and the entry that holds it.
+
+    `review` has its reason and comment again; where they were erased, its comment says by which entry.
+    """
 
     number: int
     actor: str
@@ -61,13 +66,17 @@ class LedgerPage:
 
 
 def worklist(room: Room, status: Status | None = None) -> list[WorklistItem]:
-    """Newest prediction of each exam: flagged, then no decision, then not flagged, farthest over the point first."""
+    """Newest prediction of each exam that was not erased.
+
+    In order: flagged, no decision, not flagged; among these the farthest over the operating point first.
+    """
     verdicts: dict[int, str] = {}
     for entry in room.ledger.entries(LedgerFilter(kind="review")):
         verdicts.setdefault(entry.payload["entry"], entry.payload["verdict"])
     newest: dict[str, WorklistItem] = {}
+    erased = room.erasures()
     for entry in room.ledger.entries(LedgerFilter(kind="prediction")):
-        if entry.exam_id not in newest:
+        if entry.exam_id not in newest and patient_of(entry.payload) not in erased:
             item = _item(entry, verdicts.get(entry.number))
             newest[item.exam_id] = item
     items = [item for item in newest.values() if status in (None, item.status)]
@@ -82,18 +91,15 @@ def prediction(room: Room, number: int) -> tuple[Entry, Prediction]:
     return entry, _record(entry)
 
 
-def picture(room: Room, digest: str) -> bytes:
-    """PNG bytes (similarity maps: .npy) of that digest, checked against it; EvidenceMissing otherwise."""
-    return room.evidence.get(digest)
+def picture(room: Room, entry: Entry, digest: str) -> bytes:
+    """PNG bytes (similarity maps: .npy) that the entry names, checked; EvidenceMissing or EvidenceErased otherwise."""
+    return room.picture(entry, digest)
 
 
 def reviews(room: Room, number: int) -> list[ReviewRecord]:
     """Reviews of one prediction, oldest first."""
     entries = room.ledger.entries(LedgerFilter(kind="review", refers_to=number))
-    return [
-        ReviewRecord(e.number, e.actor, e.role, e.time, Review.model_validate(dict(e.payload)))
-        for e in reversed(entries)
-    ]
+    return [ReviewRecord(e.number, e.actor, e.role, e.time, _review(room, e)) for e in reversed(entries)]
 
 
 def refusals(room: Room) -> list[Entry]:
@@ -110,6 +116,18 @@ def ledger_page(room: Room, which: LedgerFilter | None = None, offset: int = 0, 
 def checkpoint_of(room: Room, number: int) -> Checkpoint:
     """The signed checkpoint of the commit that wrote this entry; its `note` is the C2SP text."""
     return room.ledger.checkpoint(number)
+
+
+def _review(room: Room, entry: Entry) -> Review:
+    """The review with its words, which lie sealed beside the ledger; in old bodies they are in the body."""
+    signed = Review.model_validate(dict(entry.payload))
+    if signed.words is None:
+        return signed
+    try:
+        words = unsalted(room.picture(entry, signed.words))
+    except EvidenceErased as err:
+        words = {"comment": f"({err})"}
+    return signed.model_copy(update=words)
 
 
 def _record(entry: Entry) -> Prediction:

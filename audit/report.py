@@ -11,6 +11,7 @@ Guarantees of `render_report`:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -85,7 +86,7 @@ def report_for(room: Room, number: int) -> bytes:
     proof = service.checkpoint_of(room, number)
     if entry.kind == "refusal":
         return render_refusal(entry, proof)
-    return render_report(entry, _recorded(entry), lambda digest: service.picture(room, digest), proof)
+    return render_report(entry, _recorded(entry), partial(service.picture, room, entry), proof)
 
 
 def _recorded(entry: Entry) -> Prediction:

@@ -11,10 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from audit.evidence import EvidenceStore
+from audit.encryption import PatientKey
+from audit.entries import Entry
+from audit.evidence import EvidenceStore, patient_of, sealed_of
 from audit.findings import Knowledge, KnownHead, Verification
-from audit.identity import pseudonym
-from audit.ledger import Ledger, create_ledger, open_ledger
+from audit.identity import adopt, pseudonym, secret_behind
+from audit.ledger import Ledger, LedgerFilter, create_ledger, open_ledger
 from audit.signing import (
     KEY_FILE,
     Checkpoint,
@@ -27,7 +29,7 @@ from audit.signing import (
     verify_note,
 )
 from audit.verification import verify
-from medproto.errors import KeyProblem, LedgerUnavailable
+from medproto.errors import EvidenceErased, EvidenceMissing, KeyProblem, LedgerUnavailable
 from medproto.records import Digest, Pseudonymise, Scored
 
 LEDGER_FILE, KEYS, EVIDENCE, REMEMBERED = "ledger.sqlite", "keys", "evidence", "verified-head.note"
@@ -64,6 +66,41 @@ class Room:
     def pseudonym(self, patient_id: str, kind: str, value: str) -> str:
         """Stable pseudonym such as `exam-9f8e7d6c5b4a3021`, under that patient's own secret."""
         return pseudonym(self.ledger.engine, patient_id, kind, value)
+
+    def key_for(self, patient: str) -> PatientKey:
+        """Key under which to seal what is kept of this patient; EvidenceErased when an entry erased the patient."""
+        secret = secret_behind(self.ledger.engine, patient)
+        if secret is None:
+            self.refuse_erased(patient)
+            secret = adopt(self.ledger.engine, patient)
+        return PatientKey.from_secret(secret)
+
+    def picture(self, entry: Entry, digest: str) -> bytes:
+        """Plain bytes that this entry names: opened with the patient's key where they are sealed.
+
+        Raises:
+            EvidenceErased: the patient was erased.
+            EvidenceMissing: the file is absent or altered, or the key is gone without an entry that says so.
+        """
+        patient, sealed = patient_of(entry.payload), sealed_of(entry.payload).get(digest)
+        if patient is None or sealed is None:
+            return self.evidence.get(digest)
+        secret = secret_behind(self.ledger.engine, patient)
+        if secret is None:
+            self.refuse_erased(patient)
+            raise EvidenceMissing(f"evidence {digest[:12]}…: its key is gone, and no entry erased it")
+        return PatientKey.from_secret(secret).unseal(self.evidence.get(sealed), digest)
+
+    def erasures(self) -> dict[str, int]:
+        """Pseudonyms of the patients who were erased, each with the entry that says so."""
+        entries = self.ledger.entries(LedgerFilter(kind="erasure"))
+        return {str(entry.payload["patient_id"]): entry.number for entry in entries}
+
+    def refuse_erased(self, patient: str) -> None:
+        """Raise EvidenceErased when this patient was erased."""
+        number = self.erasures().get(patient)
+        if number is not None:
+            raise EvidenceErased(f"{patient}: erased by entry {number}; words and pictures can no longer be read")
 
     @property
     def public_key(self) -> PublicKey:

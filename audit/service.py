@@ -3,7 +3,8 @@
 Guarantees of `score_exam`:
 
 1. The intent is committed before the scorer runs.
-2. Every picture the prediction names is in the evidence store, with the right bytes, before the entry names it.
+2. Every picture the prediction names is in the evidence store before the entry names it: the exam's own sealed under
+   the patient's key, the training patches of the bundle in clear.
 3. The result (prediction, refusal or failure) is committed before it is returned.
 """
 
@@ -14,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.canonical import canonical_bytes
+from audit.encryption import salted, seal_pieces
 from audit.entries import RESULT_KINDS, Entry, EntryDraft, EntryKind
+from audit.evidence import patient_of
 from audit.findings import Verification
 from audit.ledger import LedgerFilter
 from audit.payloads import (
@@ -104,7 +107,7 @@ def score_exam(room: Room, paths: Sequence[Path], scorer: BundleScorer, actor: A
     number = _append(room, "intent", intent, actor).number  # 1
     try:
         scored = scorer.score(paths, room.pseudonym)
-        _keep_pictures(room, scored, scorer)  # 2
+        sealed = _keep_pictures(room, scored, scorer)  # 2
     except EmptyExam as err:
         refusal = Refusal(intent=number, bundle_id=bundle_id, sentence=str(err), refused=err.refused)
         return _append(room, "refusal", refusal, actor)
@@ -113,17 +116,18 @@ def score_exam(room: Room, paths: Sequence[Path], scorer: BundleScorer, actor: A
     except Exception as err:
         _append(room, "failure", _failure(number, scorer, err), actor)
         raise
-    payload = {"intent": number, "prediction": scored.prediction.model_dump(mode="json")}
+    payload = {"intent": number, "prediction": scored.prediction.model_dump(mode="json"), "sealed": sealed}
     draft = EntryDraft("prediction", payload, actor.name, actor.role)
     return room.ledger.append([draft])[0]  # 3
 
 
 def find_prediction(room: Room, file_digests: Sequence[str], bundle_id: str) -> Entry | None:
-    """Newest prediction of exactly these files (SHA-256, in any order) by that bundle, if there is one."""
-    request = request_digest(tuple(sorted(file_digests)), bundle_id)
+    """Newest prediction of exactly these files (SHA-256, in any order) by that bundle that was not erased, if any."""
+    erased, request = room.erasures(), request_digest(tuple(sorted(file_digests)), bundle_id)
     for intent in room.ledger.entries(LedgerFilter(kind="intent", request=request)):
         for entry in room.ledger.entries(LedgerFilter(kind="prediction", refers_to=intent.number)):
-            return entry
+            if patient_of(entry.payload) not in erased:
+                return entry
     return None
 
 
@@ -147,19 +151,35 @@ def find_registered(room: Room, payload: Record) -> Entry | None:
 
 
 def review(room: Room, number: int, opinion: Opinion, actor: Actor) -> Entry:
-    """Sign an opinion on a prediction; InputError when it blames a prototype that the prediction does not hold."""
+    """Sign an opinion on a prediction; its words are sealed under the patient's key and the body holds their digest.
+
+    Raises:
+        InputError: it blames a prototype that the prediction does not hold.
+        EvidenceErased: the patient was erased.
+    """
     _, record = prediction(room, number)
     unknown = set(opinion.misleading) - {match.prototype_id for match in record.matches}
     if unknown:
         raise InputError(f"review: got prototypes that entry {number} does not hold: {', '.join(sorted(unknown))}")
-    meaning = MEANINGS[opinion.verdict]
-    signed = Review(entry=number, exam_id=record.exam_id, meaning=meaning, **opinion.model_dump())
+    key, words = room.key_for(record.patient_id), {"reason": opinion.reason, "comment": opinion.comment}
+    sealed = seal_pieces(room.evidence, key, [salted(words)] if any(words.values()) else [])
+    signed = Review(
+        verdict=opinion.verdict,
+        misleading=opinion.misleading,
+        entry=number,
+        exam_id=record.exam_id,
+        meaning=MEANINGS[opinion.verdict],
+        patient_id=record.patient_id,
+        words=next(iter(sealed), None),
+        sealed=sealed,
+    )
     return _append(room, "review", signed, actor)
 
 
 def exam_opened(room: Room, number: int, actor: Actor) -> Entry:
-    """Write down that somebody opened a prediction."""
+    """Write down that somebody opens a prediction; EvidenceErased when there is no longer anything to open."""
     _, record = prediction(room, number)
+    room.refuse_erased(record.patient_id)
     return _append(room, "exam opened", ExamOpened(entry=number, exam_id=record.exam_id), actor)
 
 
@@ -186,8 +206,15 @@ def request_digest(files: Sequence[str], bundle_id: str) -> str:
     return hashlib.sha256(canonical_bytes({"bundle_id": bundle_id, "files": sorted(files)})).hexdigest()
 
 
-def _keep_pictures(room: Room, scored: Scored, scorer: BundleScorer) -> None:
-    """Store every picture the prediction names; EvidenceMissing where one is not handed over as it is named."""
+def _keep_pictures(room: Room, scored: Scored, scorer: BundleScorer) -> dict[str, str]:
+    """Store every picture the prediction names and return digest -> digest of the ciphertext, for the exam's own.
+
+    A picture of the exam that is a training patch too is the bundle's, and lies in clear like all of them.
+
+    Raises:
+        EvidenceMissing: a picture is not handed over as it is named.
+        EvidenceErased: the patient was erased while the exam was scored.
+    """
     if scored.prediction.bundle_id != scorer.bundle_id:
         raise BundleError("prediction: got another bundle than the intent names")
     for digest in scored.prediction.pictures():
@@ -195,7 +222,11 @@ def _keep_pictures(room: Room, scored: Scored, scorer: BundleScorer) -> None:
             raise EvidenceMissing(f"evidence {digest[:12]}…: named by the prediction and not handed over")
         if hashlib.sha256(scored.pictures[digest]).hexdigest() != digest:
             raise EvidenceMissing(f"evidence {digest[:12]}…: its bytes do not hash to its name")
+    patches = {match.source.patch for match in scored.prediction.matches}
+    for digest in patches:
         room.evidence.put(scored.pictures[digest])
+    own = [scored.pictures[digest] for digest in scored.prediction.pictures() if digest not in patches]
+    return seal_pieces(room.evidence, room.key_for(scored.prediction.patient_id), own)
 
 
 def _failure(intent: int | None, scorer: BundleScorer, err: Exception) -> Failure:

@@ -15,6 +15,7 @@
         ├── LedgerUnavailable     the database cannot be reached or is not a ledger
         ├── EntryNotFound         no entry with that number
         ├── EvidenceMissing       a named patch or picture is absent or altered
+        │   └── EvidenceErased    its patient was erased, by an entry that says so
         ├── KeyProblem            the signing key is absent, unreadable or not the ledger's
         └── ReportError           an entry a report cannot be made from
 
@@ -133,6 +134,10 @@ class EntryNotFound(AuditError):
 
 class EvidenceMissing(AuditError):
     """A patch or picture named by an entry is absent or altered."""
+
+
+class EvidenceErased(EvidenceMissing):
+    """What an entry was about can no longer be read: its patient was erased; the message names the erasing entry."""
 
 
 class KeyProblem(AuditError):

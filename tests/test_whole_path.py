@@ -91,14 +91,14 @@ def test_contributions_add_up_and_trace_to_training_patches(trained: Trained, tm
     assert run("score", trained.bundle_path, *trained.paths(), "--home", home).exit_code == 0
     with open_room(home) as room:
         number = worklist(room)[0].number
-        _, record = prediction(room, number)
+        entry, record = prediction(room, number)
         total = sum(match.contribution for match in record.matches)
         assert total == pytest.approx(record.margin, rel=CONTRIBUTION_TOLERANCE)
         trace = trace_entry(room, number, trained.manifest.path)
         assert trace.prototypes[0].film is not None
         assert all(traced.patch_present and traced.registered for traced in trace.prototypes)
         for digest in record.pictures():
-            assert hashlib.sha256(room.evidence.get(digest)).hexdigest() == digest
+            assert hashlib.sha256(room.picture(entry, digest)).hexdigest() == digest
 
 
 def test_planted_identifiers_are_in_no_artefact_but_the_identity_table(trained: Trained, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def trace_view(room: Room, entry: int) -> None:
         f"{box_words(match.box)}</div>"
     )
     st.markdown("**3. Training patch**")
-    shown = data_uri(picture(room, source.patch)) if traced.patch_present else ""
+    shown = data_uri(picture(room, trace.entry, source.patch)) if traced.patch_present else ""
     image = f'<img src="{shown}" alt="Training patch" style="width:9rem">' if shown else "<b>The patch is missing.</b>"
     film = str(traced.film) if traced.film else traced.film_note
     st.html(

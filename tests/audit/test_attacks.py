@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit.canonical import canonical_bytes
+from audit.evidence import sealed_of
 from audit.merkle import leaf_hash
 from audit.queries import prediction
 from audit.room import Room, open_room, verify_room
@@ -123,15 +124,15 @@ def test_an_entry_rewritten_with_a_fitting_leaf_is_named(home: Path, number: int
 
 def test_a_replaced_evidence_file_names_every_entry_that_shows_it(home: Path) -> None:
     with open_room(home) as room:
-        _, record = prediction(room, 3)
-        room.evidence.path(record.images[0].preview).write_bytes(b"another picture")
+        entry, record = prediction(room, 3)
+        room.evidence.path(sealed_of(entry.payload)[record.images[0].preview]).write_bytes(b"another picture")
     assert_named(home, 3)
 
 
 def test_an_absent_evidence_file_names_its_entry(home: Path) -> None:
     with open_room(home) as room:
-        _, record = prediction(room, 5)
-        room.evidence.path(record.images[0].preview).unlink()
+        entry, record = prediction(room, 5)
+        room.evidence.path(sealed_of(entry.payload)[record.images[0].preview]).unlink()
     assert_named(home, 5)
 
 

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from audit.evidence import sealed_of
 from audit.report import report_for
 from audit.report_cli import report
 from audit.service import Actor, BundleScorer, Entry, LedgerFilter, ledger_page, open_room, score_exam
@@ -81,10 +82,8 @@ def test_an_entry_that_is_not_there_is_named(home: Path) -> None:
 
 def test_an_altered_picture_gives_no_report(home: Path) -> None:
     with open_room(home) as room:
-        preview = make_scored().prediction.images[0].preview
-        path = next(p for p in room.evidence.root.rglob("*") if p.is_file() and preview[4:] in p.name)
-        path.chmod(0o600)
-        path.write_bytes(b"altered")
+        preview = sealed_of(room.ledger.entry(3).payload)[make_scored().prediction.images[0].preview]
+        room.evidence.path(preview).write_bytes(b"altered")
         with pytest.raises(EvidenceMissing, match=preview[:8]):
             report_for(room, 3)
 

@@ -96,4 +96,4 @@ def test_the_remembered_head_only_grows(room: Room) -> None:
 
 def test_pictures_are_fetched_only_whole(room: Room) -> None:
     with pytest.raises(EvidenceMissing, match="absent"):
-        picture(room, "0" * 64)
+        picture(room, room.ledger.entry(3), "0" * 64)

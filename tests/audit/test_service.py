@@ -85,7 +85,7 @@ def test_a_prediction_is_written_before_it_is_returned(empty_room: Room, files: 
     assert entry.refers_to == 2
     stored, record = prediction(empty_room, 3)
     assert (stored, record) == (entry, scored.prediction)
-    assert all(picture(empty_room, digest) == scored.pictures[digest] for digest in record.pictures())
+    assert all(picture(empty_room, entry, digest) == scored.pictures[digest] for digest in record.pictures())
     assert verify_room(empty_room).verified
 
 
@@ -205,6 +205,7 @@ def test_a_review_is_signed_with_who_when_and_meaning(room: Room) -> None:
     )
     assert record.review.meaning == "I reviewed this exam and disagree with the decision."
     assert record.review.misleading == (misleading,)
+    assert (record.review.reason, record.review.comment) == ("benign scar", "seen before")
     assert (entry.refers_to, entry.exam_id) == (5, prediction(room, 5)[1].exam_id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from audit.evidence import sealed_of
 from audit.service import Entry, LedgerFilter, Room, ledger_page, prediction, reviews
 from medproto.summary import number
 from tests.ui.conftest import opened, words
@@ -156,9 +157,8 @@ def test_an_entry_that_is_no_exam_is_one_sentence_without_a_traceback(exams: dic
 
 
 def test_a_picture_that_is_gone_is_one_sentence_without_a_traceback(exams: dict[str, Entry], room: Room) -> None:
-    _, record = prediction(room, exams["flagged"].number)
-    for path in room.evidence.root.rglob(f"*{record.images[0].preview[8:]}*"):
-        path.unlink()
+    entry, record = prediction(room, exams["flagged"].number)
+    room.evidence.path(sealed_of(entry.payload)[record.images[0].preview]).unlink()
     app = opened("exam", exams["flagged"].number)
     assert not app.exception
     assert len(app.error) == 1

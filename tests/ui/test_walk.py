@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from audit.report_words import NO_BETTER
-from audit.service import Entry, LedgerFilter, Room, ledger_page
+from audit.service import Entry, LedgerFilter, Room, ledger_page, reviews
 from ui.launch import command
 from ui.opening import HOME_VARIABLE
 
@@ -88,7 +88,7 @@ def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
     (exported,) = ledger_page(room, LedgerFilter(kind="report exported")).entries
     assert exported.payload["pdf_digest"] == sha256(pdf).hexdigest()
     (signed,) = ledger_page(room, LedgerFilter(kind="review")).entries
-    assert signed.payload["reason"] == "A lymph node."
+    assert [r.review.reason for r in reviews(room, exams["flagged"].number)] == ["A lymph node."]
     assert signed.refers_to == exams["flagged"].number
 
 

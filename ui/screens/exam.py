@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
 
 from audit.report_words import legend_words
-from audit.service import Room, exam_opened, picture, prediction, reviews, worklist
+from audit.service import Entry, Room, exam_opened, picture, prediction, reviews, worklist
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
 from medproto.summary import has_score, opposing, supporting
@@ -28,17 +29,17 @@ def draw(room: Room) -> None:
         banners(synthetic=False)
         _nothing_open(room)
         return
-    _, record = prediction(room, number)
+    entry, record = prediction(room, number)
     _write_opened(room, number)
     banners(record.synthetic)
     _title(room, number, record)
     wide = bool(st.session_state.get("exam_large"))
     left, right = (st.container(), st.container()) if wide else st.columns([0.54, 0.46], gap="medium")
     with left:
-        _views(room, record, wide)
+        _views(partial(picture, room, entry), record, wide)
     with right:
         st.html(conclusion_html(record) + score_html(record))
-        _details(room, number, record)
+        _details(room, entry, record)
 
 
 def _asked_for() -> int | None:
@@ -116,12 +117,12 @@ def _leave(room: Room, number: int, record: Prediction) -> None:
         st.switch_page(EXAM_PAGE, query_params={"entry": str(following[0].number)})
 
 
-def _views(room: Room, record: Prediction, large: bool) -> None:
+def _views(pictures: Callable[[str], bytes], record: Prediction, large: bool) -> None:
     labels = [item.label for item in (*supporting(record), *opposing(record))]
     choice = st.segmented_control(
         "Show the evidence of", [ALL, *labels], default=ALL, key="choice", label_visibility="collapsed"
     )
-    st.html(wall_html(record, partial(picture, room), large))
+    st.html(wall_html(record, pictures, large))
     heat, opacity = bool(st.session_state["heat"]), int(st.session_state["opacity"])
     st.html(layers_css(record, choice if choice in labels else ALL, heat, opacity / 100))
     st.caption(
@@ -131,13 +132,13 @@ def _views(room: Room, record: Prediction, large: bool) -> None:
     )
 
 
-def _details(room: Room, number: int, record: Prediction) -> None:
+def _details(room: Room, entry: Entry, record: Prediction) -> None:
     warnings = sum(f.severity == "warn" for image in record.images for f in image.findings)
     warnings += sum(f.severity == "warn" for f in record.findings) + len(record.refused)
     checks_name = f"Input checks ({warnings})" if warnings else "Input checks"
     evidence, counted, checks, review = st.tabs(["Evidence", "Contributions", checks_name, "Your review"])
     with evidence:
-        st.html(cards_html(record, partial(picture, room)))
+        st.html(cards_html(record, partial(picture, room, entry)))
     with counted:
         if has_score(record):
             st.html(waterfall_html(record))
@@ -146,7 +147,7 @@ def _details(room: Room, number: int, record: Prediction) -> None:
     with checks:
         st.html(findings_html(record))
     with review:
-        review_form(room, number, record, reviews(room, number))
+        review_form(room, entry.number, record, reviews(room, entry.number))
 
 
 if __name__ == "__main__":
