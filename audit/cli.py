@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from audit import cli_proofs, service
+from audit import cli_keeping, cli_proofs, service
 from audit.cli_options import HOME, AsJson, Home, Url, one_line, out
 from audit.findings import Verification
 from audit.ledger import LedgerFilter
@@ -23,6 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, read it, tr
 
 app.command("prove")(cli_proofs.prove_entry)
 app.command("export")(cli_proofs.export)
+app.command("key")(cli_keeping.key)
+app.command("rotate-key")(cli_keeping.rotate)
+app.command("anchor")(cli_keeping.anchor)
 _MARKS = {"holds": "[green]holds[/]", "broken": "[red]BROKEN[/]", "not checked": "[yellow]not checked[/]"}
 
 
@@ -33,12 +36,13 @@ def verify(
     ledger: Url = None,
     anchors: Annotated[list[Path] | None, typer.Option(help="File of checkpoints kept elsewhere.")] = None,
     public_key: Annotated[list[str] | None, typer.Option(help="Public key obtained elsewhere.")] = None,
+    since: Annotated[int, typer.Option(min=0, help="Read only the entries after this many.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Verify the whole ledger and its evidence: exit 0 verified, 1 tampered, 2 cannot be checked."""
     keys = [PublicKey.from_vkey(vkey) for vkey in public_key or ()]
     with open_room(home, ledger) as room:
-        result = verify_room(room, anchors or (), keys)
+        result = verify_room(room, anchors or (), keys, since)
     if as_json:
         out().print_json(json.dumps(dataclasses.asdict(result) | {"verified": result.verified}))
     else:
@@ -99,14 +103,6 @@ def trace(
 
 @app.command()
 @one_line
-def key(home: Home = HOME, ledger: Url = None) -> None:
-    """Print the public key: keep it elsewhere, and give it to whoever is to verify."""
-    with open_room(home, ledger) as room:
-        out().print(escape(room.public_key.vkey))
-
-
-@app.command()
-@one_line
 def init(home: Home = HOME, ledger: Url = None) -> None:
     """Create home, key and ledger, or find them there already."""
     with open_room(home, ledger, create=True) as room:
@@ -122,6 +118,8 @@ def _print_verification(result: Verification) -> None:
         console.print(f"[red]{escape(fault.sentence)}[/]")
     for notice in result.notices:
         console.print(f"[yellow]notice:[/] {escape(notice)}")
+    for anchor in result.anchors:
+        console.print(f"used {escape(anchor)}")
     for spot in result.blind_spots:
         console.print(f"[dim]cannot see:[/] {escape(spot)}")
     words = "[green]verified[/]" if result.verified else "[red]TAMPERED[/]"

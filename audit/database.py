@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import SQLITE_CORRUPT, SQLITE_NOTADB
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
-from medproto.errors import LedgerUnavailable
+from medproto.errors import LedgerDamaged, LedgerUnavailable
 
 #: Newest revision in `audit/migrations`; a test holds the two together.
 REVISION = "0001"
@@ -27,6 +29,7 @@ TRIGGERS = {
 }
 _LOCK = 0x6D656470726F746F  # "medproto": the advisory lock of the append
 _BUSY_SECONDS = 60
+_SCRUB_SECONDS = 5
 
 
 def read_url(where: str | Path) -> URL:
@@ -91,6 +94,23 @@ def upgrade(conn: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def scrub(engine: Engine) -> bool:
+    """Rewrite what may still hold deleted rows; False where the database is in use or the role may not.
+
+    SQLite: the whole file, and its journal is emptied. PostgreSQL: the identity table; what its write-ahead log,
+    replicas and base backups hold is out of reach.
+    """
+    sqlite = engine.dialect.name == "sqlite"
+    options = {"timeout": _SCRUB_SECONDS} if sqlite else {"options": f"-c lock_timeout={_SCRUB_SECONDS}s"}
+    alone = create_engine(engine.url, isolation_level="AUTOCOMMIT", connect_args=options, poolclass=NullPool)
+    with _translated():
+        try:
+            with alone.connect() as conn:
+                return _scrub_sqlite(conn) if sqlite else _scrub_postgresql(conn)
+        except OperationalError:
+            return False  # locked by somebody else's transaction, or no room for the copy: to be done again
+
+
 def missing_triggers(conn: Connection) -> list[str]:
     """Append-only triggers that somebody has taken away."""
     query = {
@@ -107,7 +127,29 @@ def _translated() -> Iterator[None]:
         yield
     except SQLAlchemyError as err:
         cause = err.orig if isinstance(err, DBAPIError) else err
+        if _is_damage(cause):
+            raise LedgerDamaged(["The database is damaged: what it gives back is not what was written."]) from err
         raise LedgerUnavailable(f"ledger: the database refused or cannot be reached ({type(cause).__name__})") from err
+
+
+def _is_damage(cause: object) -> bool:
+    """Whether the database itself says that its pages are not what it wrote (SQLite; PostgreSQL class XX)."""
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return code in (SQLITE_CORRUPT, SQLITE_NOTADB) or getattr(cause, "sqlstate", None) in ("XX001", "XX002")
+
+
+def _scrub_sqlite(conn: Connection) -> bool:
+    conn.exec_driver_sql("VACUUM")
+    busy, _, _ = conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    return busy == 0
+
+
+def _scrub_postgresql(conn: Connection) -> bool:
+    # Without the right to do it PostgreSQL warns and goes on: only a new file says that the table was rewritten.
+    file = text("SELECT pg_relation_filenode('identity')")
+    before = conn.execute(file).scalar()
+    conn.exec_driver_sql("VACUUM (FULL) identity")
+    return conn.execute(file).scalar() != before
 
 
 def _on_sqlite_connect(connection: SqliteConnection, _record: object) -> None:

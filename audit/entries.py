@@ -32,11 +32,16 @@ EntryKind = Literal[
     "exam opened",
     "review",
     "report exported",
+    "key rotated",
+    "checkpoint anchored",
+    "restored",
     "erasure",
 ]
 KINDS: tuple[str, ...] = get_args(EntryKind)
 #: Kinds that answer an intent.
 RESULT_KINDS = ("prediction", "refusal", "failure")
+#: Kinds that name the key by which the checkpoints after them are signed.
+KEY_CHANGES = ("key rotated", "restored")
 
 
 @dataclass(frozen=True)

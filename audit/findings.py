@@ -15,7 +15,7 @@ GUARANTEES: dict[int, str] = {
     2: "Every body is canonical and hashes to its leaf.",
     3: "Every body names the leaf of the entry before it.",
     4: "Every other column repeats its body.",
-    5: "Every checkpoint is signed, its root is that of the entries, and the last covers them all.",
+    5: "Every checkpoint is signed by the key valid there, its root is that of its entries; the last covers all.",
     6: "Every result answers an intent committed before it.",
     7: "Every picture named is in the evidence store, unaltered.",
     8: "The entries extend every anchor given.",
@@ -63,18 +63,27 @@ class Knowledge:
         keys_from_elsewhere: whether the keys came from outside the room that is verified.
         evidence: the store whose files are hashed again, or None to leave guarantee 7 unchecked.
         heads: heads known from anchors and from the last verification.
+        since: number of entries that need not be read again, 0 to read them all.
     """
 
     keys: tuple[PublicKey, ...]
     keys_from_elsewhere: bool = False
     evidence: EvidenceStore | None = None
     heads: tuple[KnownHead, ...] = ()
+    since: int = 0
 
     def checks(self, guarantee: int) -> bool:
         """Whether this much knowledge lets the guarantee be checked at all."""
         if guarantee == 7:
             return self.evidence is not None
         return guarantee < 8 or any(head.guarantee == guarantee for head in self.heads)
+
+    def anchors(self) -> tuple[str, ...]:
+        """Which heads known from elsewhere there are, one sentence for each source."""
+        sizes: dict[str, list[int]] = {}
+        for head in self.heads:
+            sizes.setdefault(head.source, []).append(head.checkpoint.size)
+        return tuple(f"{source}: checkpoints {len(s)}, the newest over {max(s)} entries" for source, s in sizes.items())
 
     def blind_spots(self) -> tuple[str, ...]:
         """What a verification with this knowledge cannot see, in sentences."""
@@ -85,6 +94,8 @@ class Knowledge:
             spots.append("No anchor was given: a tail cut off together with its checkpoints passes as a shorter log.")
         if not self.checks(9):
             spots.append("No head was remembered: a return to an older state passes this time.")
+        if self.since:
+            spots.append(f"Only the entries after the checkpoint at {self.since} or before it were read.")
         return (*spots, *ALWAYS_BLIND)
 
 
@@ -92,7 +103,8 @@ class Knowledge:
 class Verification:
     """Result of a verification: what holds, what does not, what is to be noticed, and what it cannot see.
 
-    `head` is the last checkpoint whose signature and root both held; None when there is none.
+    `head` is the last checkpoint whose signature and root both held; None when there is none. `anchors` says which
+    heads known from elsewhere were used.
     """
 
     size: int
@@ -102,6 +114,7 @@ class Verification:
     faults: tuple[Fault, ...]
     notices: tuple[str, ...]
     blind_spots: tuple[str, ...]
+    anchors: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:

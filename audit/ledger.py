@@ -10,20 +10,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select
 
 from audit.database import REVISION, open_engine, read_url, reading, revision_of, upgrade, writing
-from audit.entries import NO_LEAF, Entry, EntryDraft, decode, derive, encode, format_time
+from audit.entries import KEY_CHANGES, NO_LEAF, Entry, EntryDraft, decode, derive, encode, format_time
 from audit.merkle import Frontier
 from audit.models import CheckpointRow, EntryRow
-from audit.signing import Checkpoint, PublicKey, Signer, verify_note
+from audit.signing import Checkpoint, PublicKey, Signer, append_note, verify_note
 from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerTampered, LedgerUnavailable
 
 _Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
@@ -59,16 +59,39 @@ class Ledger:
     anchors: Path | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def append(self, drafts: Sequence[EntryDraft]) -> list[Entry]:
-        """Write these entries in one durable commit that ends in a signed checkpoint, and return them."""
+    def append(
+        self, drafts: Sequence[EntryDraft], within: Callable[[Connection], None] | None = None
+    ) -> list[Entry]:
+        """Write these entries in one durable commit that ends in a signed checkpoint, and return them.
+
+        Args:
+            drafts: the entries, in order.
+            within: what else the same commit is to do; where it raises, nothing is written.
+        """
         signer = self._signer()
         if not drafts:
             raise AuditError("append: got no entry, expected at least one")
         with writing(self.engine) as conn:
-            head = _head(conn, [signer.public])
-            entries, checkpoint = _write(conn, drafts, head, self)
+            head = _head(conn, signer.public)
+            entries, checkpoint = _write(conn, drafts, head, [signer], self.clock)
+            if within is not None:
+                within(conn)
         self._anchor(checkpoint)
         return entries
+
+    def change_key(self, draft: EntryDraft, valid: PublicKey, signers: Sequence[Signer]) -> Entry:
+        """Write the entry that names another key from here on, under a checkpoint that carries several signatures.
+
+        Args:
+            draft: the entry; its payload names both keys.
+            valid: the key in force until then.
+            signers: the keys that are at hand, the new one last. Without that of `valid` every verification says so.
+        """
+        with writing(self.engine) as conn:
+            head = _head(conn, valid)
+            entries, checkpoint = _write(conn, [draft], head, signers, self.clock)
+        self._anchor(checkpoint)
+        return entries[0]
 
     def entry(self, number: int) -> Entry:
         """The entry of that number; EntryNotFound, or LedgerTampered when it is not what was written."""
@@ -99,6 +122,11 @@ class Ledger:
             raise EntryNotFound(f"entry {number}: no checkpoint covers it")
         return Checkpoint.from_note(note)
 
+    def head(self, key: PublicKey) -> Checkpoint:
+        """The last checkpoint, if this key signed it and the last entry is the one it ends in."""
+        with reading(self.engine) as conn:
+            return _head(conn, key).checkpoint
+
     def leaves(self, size: int) -> list[bytes]:
         """Leaf hashes of the first `size` entries, as stored: what inclusion and consistency proofs are made from."""
         query = select(EntryRow.leaf).where(EntryRow.number <= size).order_by(EntryRow.number)
@@ -108,6 +136,12 @@ class Ledger:
     def close(self) -> None:
         """Let go of the database."""
         self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
 
     def _signer(self) -> Signer:
         if self.signer is None:
@@ -119,12 +153,9 @@ class Ledger:
         if self.anchors is None:
             return
         try:
-            with self.anchors.open("a", encoding="utf-8") as file:
-                file.write(checkpoint.note + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as err:
-            raise AuditError(f"anchors: the entry is written, but cannot append to {self.anchors.name}") from err
+            append_note(self.anchors, checkpoint)
+        except KeyProblem as err:
+            raise AuditError(f"the entry is written, but not anchored: {err}") from err
 
 
 def create_ledger(where: str | Path, signer: Signer, payload: dict[str, Any], anchors: Path | None = None) -> Ledger:
@@ -137,7 +168,7 @@ def create_ledger(where: str | Path, signer: Signer, payload: dict[str, Any], an
         if revision_of(conn) is None:
             upgrade(conn)
             created = EntryDraft("ledger created", payload | {"public_key": signer.public.vkey}, "medproto", "system")
-            _write(conn, [created], None, ledger)
+            _write(conn, [created], None, [signer], ledger.clock)
     return ledger
 
 
@@ -156,7 +187,7 @@ def open_ledger(where: str | Path, signer: Signer | None, anchors: Path | None =
     return ledger
 
 
-def _head(conn: Connection, keys: Sequence[PublicKey]) -> Head:
+def _head(conn: Connection, key: PublicKey) -> Head:
     """Where the ledger ends, if what the database shows is what this key signed; LedgerTampered otherwise."""
     stored = conn.execute(
         select(CheckpointRow.note, CheckpointRow.frontier).order_by(CheckpointRow.size.desc()).limit(1)
@@ -164,7 +195,10 @@ def _head(conn: Connection, keys: Sequence[PublicKey]) -> Head:
     row = conn.execute(_entries().order_by(EntryRow.number.desc()).limit(1)).one_or_none()
     if stored is None or row is None:
         raise LedgerTampered(["The ledger was emptied: it holds no entry or no checkpoint."])
-    checkpoint, last = verify_note(stored.note, keys), _read(row)
+    checkpoint, last = verify_note(stored.note, [key]), _read(row)
+    if last.kind in KEY_CHANGES and last.payload.get("new_key") != key.vkey:
+        # Both keys signed that checkpoint, and the old one signs nothing after it.
+        raise KeyProblem(f"signing key: retired by entry {last.number}; open the ledger again, with the key after it")
     frontier = Frontier.from_bytes(checkpoint.size, stored.frontier)
     if frontier.root().hex() != checkpoint.root or last.number != checkpoint.size:
         raise LedgerTampered([f"entry {last.number}: the last signed checkpoint does not end there."])
@@ -172,21 +206,28 @@ def _head(conn: Connection, keys: Sequence[PublicKey]) -> Head:
 
 
 def _write(
-    conn: Connection, drafts: Sequence[EntryDraft], head: Head | None, ledger: Ledger
+    conn: Connection,
+    drafts: Sequence[EntryDraft],
+    head: Head | None,
+    signers: Sequence[Signer],
+    clock: Callable[[], datetime],
 ) -> tuple[list[Entry], Checkpoint]:
     """Insert entries and their checkpoint after this head (None: at the very beginning), under the append lock."""
     frontier = Frontier() if head is None else head.frontier
     previous = NO_LEAF if head is None else head.leaf
     entries: list[Entry] = []
     for draft in drafts:
-        entry = decode(encode(draft, frontier.size + 1, previous, format_time(ledger.clock())))
+        entry = decode(encode(draft, frontier.size + 1, previous, format_time(clock())))
         frontier.append(bytes.fromhex(entry.leaf))
         previous = entry.leaf
         entries.append(entry)
     columns = [vars(derive(entry)) for entry in entries]
     rows = [{"number": e.number, "body": e.body, "leaf": e.leaf, **c} for e, c in zip(entries, columns, strict=True)]
     conn.execute(insert(EntryRow), rows)
-    checkpoint = ledger._signer().sign(frontier.size, frontier.root())
+    first, *more = signers
+    checkpoint = first.sign(frontier.size, frontier.root(), head.checkpoint.size if head else None)
+    for signer in more:
+        checkpoint = signer.countersign(checkpoint)
     stored = {"size": checkpoint.size, "note": checkpoint.note, "frontier": frontier.to_bytes()}
     conn.execute(insert(CheckpointRow), [stored])
     return entries, checkpoint

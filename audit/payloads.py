@@ -156,6 +156,45 @@ class Erasure(Record):
     reason: ErasureReason
 
 
+class KeyRotated(Record):
+    """The signing key was changed; the checkpoint over this entry is signed by both keys, as C2SP verifier keys."""
+
+    old_key: str
+    new_key: str
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class CheckpointAnchored(Record):
+    """A checkpoint was appended to a file of anchors; where that file lies is not said."""
+
+    size: Annotated[int, Field(ge=1)]
+    root: Digest
+    note_digest: Digest
+
+
+class Restored(Record):
+    """The ledger was restored from a backup, and goes on under a new key.
+
+    Entries `restored_size` + 1 to `known_size` are lost. Checkpoints of theirs that were kept elsewhere are signed by
+    one of `retired_keys`, which sign nothing in what goes on: the two cannot be taken for one another.
+    """
+
+    restored_size: Annotated[int, Field(ge=1)]
+    known_size: Annotated[int, Field(ge=1)]
+    known_root: Digest
+    old_key: str
+    new_key: str
+    retired_keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _knows_what_it_restored(self) -> Self:
+        if self.known_size < self.restored_size or self.old_key not in self.retired_keys:
+            # Not a ValueError: pydantic would wrap it in words of its own.
+            raise InputError("restored: expected a known size from the restored one on, and the old key as retired")
+        return self
+
+
 #: Kinds that `service.register` accepts, each with the record its payload must be.
 REGISTRABLE: dict[EntryKind, type[Record]] = {
     "dataset registered": DatasetRegistered,

@@ -15,18 +15,19 @@ from audit.encryption import PatientKey
 from audit.entries import Entry
 from audit.evidence import EvidenceStore, patient_of, sealed_of
 from audit.findings import Knowledge, KnownHead, Verification
+from audit.heads import read_heads
 from audit.identity import adopt, pseudonym, secret_behind
 from audit.ledger import Ledger, LedgerFilter, create_ledger, open_ledger
+from audit.rotation import settle_key
 from audit.signing import (
     KEY_FILE,
+    NEXT_FILE,
     Checkpoint,
     PublicKey,
     Signer,
     create_keys,
     load_public,
     load_signer,
-    read_notes,
-    verify_note,
 )
 from audit.verification import verify
 from medproto.errors import EvidenceErased, EvidenceMissing, KeyProblem, LedgerUnavailable
@@ -103,9 +104,14 @@ class Room:
             raise EvidenceErased(f"{patient}: erased by entry {number}; words and pictures can no longer be read")
 
     @property
+    def keys(self) -> Path:
+        """Directory of the key files."""
+        return self.home / KEYS
+
+    @property
     def public_key(self) -> PublicKey:
         """The key that checks this room's checkpoints."""
-        return load_public(self.home / KEYS)
+        return load_public(self.keys)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -129,6 +135,9 @@ def open_room(home: Path, url: str | None = None, *, create: bool = False, ancho
     """
     where = url or home / LEDGER_FILE
     evidence = EvidenceStore(home / EVIDENCE)
+    if (home / KEYS / NEXT_FILE).exists():
+        with open_ledger(where, None) as ledger:
+            settle_key(home / KEYS, ledger)
     if create:
         with _only_one(home):
             signer = load_signer(home / KEYS) if (home / KEYS / KEY_FILE).exists() else _new_keys(home, url)
@@ -139,30 +148,31 @@ def open_room(home: Path, url: str | None = None, *, create: bool = False, ancho
     return Room(home, open_ledger(where, _signer_if_any(home), anchors), evidence)
 
 
-def verify_room(room: Room, anchors: Sequence[Path] = (), public_keys: Sequence[PublicKey] = ()) -> Verification:
+def verify_room(
+    room: Room, anchors: Sequence[Path] = (), public_keys: Sequence[PublicKey] = (), since: int = 0
+) -> Verification:
     """Verify ledger and evidence, and remember the head when everything held.
 
     Args:
         room: the room to verify.
         anchors: files of checkpoints that were kept elsewhere.
         public_keys: keys obtained elsewhere; without any, the room's own is used and the result says so.
+        since: number of entries that need not be read again, as the verification before has read them.
     """
     keys = tuple(public_keys) or (room.public_key,)
-    heads = [
-        KnownHead(verify_note(note, keys), f"anchor {path.name}", 8) for path in anchors for note in read_notes(path)
-    ]
-    heads += _remembered(room, keys)
-    result = verify(room.ledger, Knowledge(keys, bool(public_keys), room.evidence, tuple(heads)))
-    if result.verified and result.head is not None:
+    heads = [head for path in anchors for head in read_heads(path, f"anchor {path.name}", keys)]
+    memory = remembered(room.home, keys)
+    result = verify(room.ledger, Knowledge(keys, bool(public_keys), room.evidence, (*heads, *memory), since))
+    # What was not compared with the head remembered must not take its place.
+    if result.verified and result.head is not None and since <= min((h.checkpoint.size for h in memory), default=0):
         _remember(room, result.head)
     return result
 
 
-def _remembered(room: Room, keys: Sequence[PublicKey]) -> list[KnownHead]:
-    path = room.home / REMEMBERED
-    if not path.exists():
-        return []
-    return [KnownHead(verify_note(note, keys), "the head remembered", 9) for note in read_notes(path)]
+def remembered(home: Path, keys: Sequence[PublicKey]) -> list[KnownHead]:
+    """The head of the last verification that held, if there was one."""
+    path = home / REMEMBERED
+    return read_heads(path, "the head remembered", keys, 9) if path.exists() else []
 
 
 def _remember(room: Room, head: Checkpoint) -> None:

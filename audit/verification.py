@@ -6,7 +6,8 @@ A verification establishes these guarantees, and says of each whether it holds, 
 2. Every body is canonical, and hashes to the leaf stored beside it.
 3. Every body names the leaf of the entry before it.
 4. Every other column repeats its body.
-5. Every checkpoint is signed by the given key, its root is that of the entries, and the last one covers them all.
+5. Every checkpoint is signed by the key valid at its size, and none is missing; its root is that of the entries, and
+   the last one covers them all. The keys given sign there (`audit.keychain`).
 6. Every result answers an intent that was committed before it.
 7. Every picture that a prediction names is in the evidence store, unaltered.
 8. The entries extend every anchor kept elsewhere.
@@ -37,5 +38,6 @@ def verify(ledger: Ledger, knowledge: Knowledge) -> Verification:
         ),
         faults=tuple(walk.faults),
         notices=tuple(walk.all_notices()),
-        blind_spots=knowledge.blind_spots(),
+        blind_spots=(*walk.keys.blind_spots(), *knowledge.blind_spots()),
+        anchors=knowledge.anchors(),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -10,25 +9,24 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, text
 
 from audit.database import missing_triggers, reading
-from audit.entries import NO_LEAF, RESULT_KINDS, Entry, decode, derive
+from audit.entries import KEY_CHANGES, NO_LEAF, RESULT_KINDS, Entry, decode, derive
 from audit.evidence import EvidenceStore, exam_files, patient_of, sealed_of, training_patches
-from audit.findings import MAX_FAULTS, Fault, Knowledge, KnownHead
+from audit.findings import MAX_FAULTS, Fault, Knowledge
+from audit.heads import Heads
+from audit.keychain import KeyChain, named_keys
 from audit.merkle import Frontier
-from audit.signing import Checkpoint, verify_note
-from medproto.errors import AuditError
+from audit.rows import FROM_THE_START, checkpoint_rows, entry_rows, key_entries, newest_checkpoint, start_rows
+from audit.signing import Checkpoint
+from medproto.errors import AuditError, LedgerDamaged
 
-_PIECE = 500
-# Typeless on purpose: what was altered must arrive as it is, not fail in a conversion.
-# The columns after the leaf come in the order of `Derived`.
-_ENTRIES = text(
-    "SELECT number, body, leaf, kind, time, actor, role, exam_id, refers_to, request FROM entry ORDER BY number"
-)
 _ERASURES = text("SELECT body FROM entry WHERE kind = 'erasure'")
-_CHECKPOINTS = text("SELECT size, note, frontier FROM checkpoint ORDER BY size")
 
 
 class Walk:
-    """State of the pass: what is expected next, and what was found. Use: `Walk(knowledge).run(engine)`."""
+    """State of the pass: what is expected next, and what was found. Use: `Walk(knowledge).run(engine)`.
+
+    With `knowledge.since` the pass starts at the last signed checkpoint of that size or less, and reads nothing before.
+    """
 
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
@@ -50,20 +48,31 @@ class Walk:
         self._altered: frozenset[str] = frozenset()
         #: Patients who were erased, and the entry that says so; the pass itself finds out whether that entry holds.
         self._erased: dict[str, int] = {}
-        self._heads: dict[int, list[KnownHead]] = defaultdict(list)
-        for head in knowledge.heads:
-            self._heads[head.checkpoint.size].append(head)
+        self._base = FROM_THE_START
+        #: Size of the checkpoint before the next one; None where nobody looked.
+        self._signed_at: object = 0
+        self._heads = Heads(knowledge.heads)
+        self.keys = KeyChain(knowledge.keys)
 
     def run(self, engine: Engine) -> None:
         """Walk over everything once, in one view of the database."""
+        try:
+            self._pass(engine)
+        except LedgerDamaged as err:
+            self._fault(2, self.last + 1, f"entry {self.last + 1}: it and what follows cannot be read: {err}")
+            return
+        self._end()
+
+    def _pass(self, engine: Engine) -> None:
         with reading(engine) as conn:
-            checkpoints = _stream(conn, _CHECKPOINTS)
+            self._start(conn)
+            checkpoints = checkpoint_rows(conn, self._base)
             pending = next(checkpoints, None)
             # The view is fixed by the first query; a file that an entry of it names was written before.
             if self.knowledge.evidence is not None:
                 self._altered = frozenset(self.knowledge.evidence.altered())
             self._erased = dict(_erasures(conn))
-            for row in _stream(conn, _ENTRIES):
+            for row in entry_rows(conn, self._base):
                 while pending is not None and pending.size < row.number:
                     self._checkpoint(pending)
                     pending = next(checkpoints, None)
@@ -72,11 +81,35 @@ class Walk:
                 self._checkpoint(pending)
                 pending = next(checkpoints, None)
             self.notices += [f"The trigger {t} is gone: the database refuses less." for t in missing_triggers(conn)]
-        self._end()
+
+    def _start(self, conn: Connection) -> None:
+        """Know the keys that the entries name, and stand where the reading is to begin."""
+        named = key_entries(conn)
+        self.keys = KeyChain(self.knowledge.keys, named_keys(named))
+        if not self.knowledge.since:
+            return
+        start, last = start_rows(conn, self.knowledge.since)
+        for entry in named:
+            row = newest_checkpoint(conn, entry.number)
+            if row is not None and entry.number <= start.size:
+                self._names_keys(entry)
+                self._signed_at = None
+                self._checkpoint(row)
+        self.last = self._base = start.size
+        self._signed_at = self._tree = None
+        self._checkpoint(start)
+        self.head = self._promised
+        before = self._read(last)
+        self._previous = before.leaf if before is not None else None
+        self._known_heads(start.size)
+        if dropped := self._heads.drop_before(start.size):
+            self.notices.append(f"{dropped} known checkpoints cover less than {start.size} entries: not compared.")
 
     def all_notices(self) -> Iterator[str]:
         """What is to be noticed but no fault; intents that nothing answered come last."""
         yield from self.notices
+        yield from self.keys.notices
+        yield from self._heads.notices()
         for number in sorted(self._intents):
             yield f"entry {number}: an intent without a result; the scoring was cut short and nothing was shown."
 
@@ -88,10 +121,13 @@ class Walk:
         entry = self._read(row)
         if entry is None:
             self._previous = self._tree = None
+            self.keys.lose()
             return
         if self._previous is not None and entry.previous != self._previous:
             self._broken_chain(number)
         self._previous = entry.leaf
+        if number == 1 or entry.kind in KEY_CHANGES:
+            self._names_keys(entry)
         if self._tree is not None:
             self._tree.append(bytes.fromhex(entry.leaf))
             self._known_heads(number)
@@ -120,6 +156,7 @@ class Walk:
         else:
             self._fault(1, first, f"{_span(first, last)}: missing.")
         self._previous = self._tree = None
+        self.keys.lose()
         if self._ahead is not None and self._ahead.size == last:
             # Signed just before the entry after the gap: from here on the tree is known again.
             self._tree, self._covered = self._ahead, last
@@ -145,7 +182,9 @@ class Walk:
         if self._time is not None and entry.time < self._time and len(self.notices) < MAX_FAULTS:
             self.notices.append(f"entry {entry.number}: dated before the entry before it; the clock was set back.")
         self._time = entry.time
-        if entry.kind == "intent":
+        if entry.kind == "checkpoint anchored":
+            self._heads.anchored(entry)
+        elif entry.kind == "intent":
             self._intents.add(entry.number)
         elif entry.kind in RESULT_KINDS and entry.refers_to is not None:
             self._answer(entry.number, entry.refers_to)
@@ -170,7 +209,7 @@ class Walk:
     def _answer(self, number: int, intent: int) -> None:
         if intent in self._intents:
             self._intents.discard(intent)
-        elif intent not in self._faulty:
+        elif intent not in self._faulty and intent > self._base:
             self._fault(6, number, f"entry {number}: answers entry {intent}, which is no open intent.")
 
     def _checkpoint(self, row: Row[Any]) -> None:
@@ -179,13 +218,18 @@ class Walk:
         try:
             if not isinstance(row.note, str) or not isinstance(row.frontier, bytes):
                 raise AuditError("it is no longer stored as text and bytes")
-            signed = verify_note(row.note, self.knowledge.keys)
+            signed = self.keys.check(row.note)
             frontier = Frontier.from_bytes(signed.size, row.frontier)
             if signed.size != row.size or frontier.root().hex() != signed.root:
                 raise AuditError("its columns differ from what was signed")
         except AuditError as err:
             self._fault(5, row.size, f"entry {row.size}: the checkpoint over it was altered: {err}.")
             return
+        finally:
+            before, self._signed_at = self._signed_at, row.size
+        if signed.previous is not None and before is not None and signed.previous != before:
+            words = f"the checkpoint over it is missing: the one over {signed.size} entries follows it"
+            self._fault(5, signed.previous, f"entry {signed.previous}: {words}.")
         self._promised = signed
         if signed.size > self.last:
             self._ahead = frontier
@@ -205,10 +249,16 @@ class Walk:
 
     def _known_heads(self, size: int) -> None:
         """Guarantees 8 and 9, when the tree has just reached the size of a known head."""
-        for head in self._heads.pop(size, ()):
-            if self._tree is not None and self._tree.root().hex() != head.checkpoint.root:
-                words = f"the entries up to here are not those that {head.source} covers"
+        if self._tree is not None and self._heads.at(size):
+            for head, words in self._heads.met(size, self._tree.root().hex(), self.keys):
                 self._fault(head.guarantee, size, f"entry {size}: {words}.")
+
+    def _names_keys(self, entry: Entry) -> None:
+        """Guarantee 5: which key signs from here on."""
+        try:
+            self.keys.entry(entry)
+        except AuditError as err:
+            self._fault(5, entry.number, f"entry {entry.number}: it changes the key, but {err}.")
 
     def _end(self) -> None:
         promised = self._promised.size if self._promised else 0
@@ -220,11 +270,13 @@ class Walk:
         elif promised < self.last:
             uncovered = _span(promised + 1, self.last)
             self._fault(5, promised + 1, f"{uncovered}: not covered by a signed checkpoint.")
-        for size, heads in sorted(self._heads.items()):
-            for head in heads:
-                if size > self.last:
-                    words = f"missing: {head.source} covers {size} entries"
-                    self._fault(head.guarantee, self.last + 1, f"{_span(self.last + 1, size)}: {words}.")
+        for head in self._heads.beyond(self.last, self.keys):
+            missing = _span(self.last + 1, head.checkpoint.size)
+            words = f"missing: {head.source} covers {head.checkpoint.size} entries"
+            self._fault(head.guarantee, self.last + 1, f"{missing}: {words}.")
+        for key in self.keys.strangers():
+            words = f"the key {key.hash.hex()}, which was given, signs nothing up to here"
+            self._fault(5, self.last, f"entry {self.last}: {words}.")
         if self._overflow:
             self.faults.append(Fault(self.faults[-1].guarantee, None, f"And {self._overflow} faults more."))
 
@@ -244,10 +296,6 @@ def _erasures(conn: Connection) -> Iterator[tuple[str, int]]:
             continue  # the pass meets the same row and reports it
         if entry.kind == "erasure":
             yield patient_of(entry.payload) or "", entry.number
-
-
-def _stream(conn: Connection, query: Any) -> Iterator[Row[Any]]:
-    yield from conn.execute(query, execution_options={"yield_per": _PIECE})
 
 
 def _span(first: int, last: int) -> str:

@@ -12,6 +12,7 @@
     ├── BundleError               a bundle is damaged, incomplete or of a foreign format
     └── AuditError
         ├── LedgerTampered        verification failed (carries the faults)
+        │   └── LedgerDamaged     the database itself says that its pages are not what it wrote
         ├── LedgerUnavailable     the database cannot be reached or is not a ledger
         ├── EntryNotFound         no entry with that number
         ├── EvidenceMissing       a named patch or picture is absent or altered
@@ -122,6 +123,10 @@ class LedgerTampered(AuditError):
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__(" ".join(faults))
         self.faults = tuple(faults)
+
+
+class LedgerDamaged(LedgerTampered):
+    """The database itself says that its pages are not what it wrote: cut, overwritten, or no database at all."""
 
 
 class LedgerUnavailable(AuditError):

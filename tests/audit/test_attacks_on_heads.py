@@ -102,7 +102,16 @@ def test_a_room_replaced_with_its_key_is_caught_by_a_key_from_elsewhere(home: Pa
         pass
     result = CliRunner().invoke(app, ["verify", "--home", str(tmp_path / "forged"), "--public-key", vkey])
     assert result.exit_code == 1
-    assert "the checkpoint over it was altered" in result.stdout
+    key_hash = vkey.split("+")[1]
+    assert f"entry 1: the key {key_hash}, which was given, signs nothing up to here." in result.stdout
+
+
+@pytest.mark.parametrize("size", [1, 6, SIZE - 1])
+def test_a_checkpoint_deleted_in_between_is_named(home: Path, size: int) -> None:
+    attack(home, f"DELETE FROM checkpoint WHERE size = {size}")
+    code, faults = verified(home)
+    words = f"the checkpoint over it is missing: the one over {size + 1} entries follows it"
+    assert (code, faults) == (1, [f"entry {size}: {words}."])
 
 
 @pytest.mark.parametrize("column", ["note", "frontier"])

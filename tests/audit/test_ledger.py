@@ -28,7 +28,7 @@ from audit.merkle import inclusion_proof, leaf_hash, root_of, verify_inclusion
 from audit.models import Base
 from audit.signing import Signer, create_keys, load_signer, read_notes, verify_note
 from audit.verification import verify
-from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerUnavailable
+from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerDamaged, LedgerUnavailable
 
 
 def draft(exam: str = "exam-1", actor: str = "reader-1") -> EntryDraft:
@@ -223,7 +223,7 @@ def test_what_is_no_ledger_is_said_to_be_none(tmp_path: Path, signer: Signer) ->
     with pytest.raises(LedgerUnavailable, match="the database holds none"):
         open_ledger(path, signer)
     path.write_text("no database at all, but quite a long text " * 100)
-    with pytest.raises(LedgerUnavailable, match="the database refused or cannot be reached"):
+    with pytest.raises(LedgerDamaged, match="not what was written"):
         open_ledger(path, signer)
     for url in ("mysql://host/db", "sqlite://", "nonsense"):
         with pytest.raises(LedgerUnavailable, match="expected"):

@@ -1,0 +1,61 @@
+"""What a verification reads from the tables: as it is stored, in order, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from audit.entries import Entry, decode
+from medproto.errors import AuditError
+
+#: Below every number: also what somebody numbered 0 or less is met.
+FROM_THE_START = -(2**63)
+_PIECE = 500
+# Typeless on purpose: what was altered must arrive as it is, not fail in a conversion.
+# The columns after the leaf come in the order of `Derived`.
+_COLUMNS = "number, body, leaf, kind, time, actor, role, exam_id, refers_to, request"
+_ENTRIES = text(f"SELECT {_COLUMNS} FROM entry WHERE number > :base ORDER BY number")
+_ENTRY = text(f"SELECT {_COLUMNS} FROM entry WHERE number = :number")
+_KEY_ENTRIES = text(
+    "SELECT body FROM entry WHERE kind IN ('ledger created', 'key rotated', 'restored') ORDER BY number"
+)
+_CHECKPOINTS = text("SELECT size, note, frontier FROM checkpoint WHERE size > :base ORDER BY size")
+_NEWEST = text("SELECT size, note, frontier FROM checkpoint WHERE size <= :size ORDER BY size DESC LIMIT 1")
+
+
+def entry_rows(conn: Connection, base: int) -> Iterator[Row[Any]]:
+    """Rows of the entries after this number."""
+    yield from conn.execute(_ENTRIES, {"base": base}, execution_options={"yield_per": _PIECE})
+
+
+def checkpoint_rows(conn: Connection, base: int) -> Iterator[Row[Any]]:
+    """Rows of the checkpoints over more entries than this."""
+    yield from conn.execute(_CHECKPOINTS, {"base": base}, execution_options={"yield_per": _PIECE})
+
+
+def newest_checkpoint(conn: Connection, size: int) -> Row[Any] | None:
+    """Row of the last checkpoint over this many entries or fewer."""
+    return conn.execute(_NEWEST, {"size": size}).one_or_none()
+
+
+def start_rows(conn: Connection, since: int) -> tuple[Row[Any], Row[Any]]:
+    """Checkpoint and last entry from which a reading of what follows `since` entries begins; AuditError if absent."""
+    start = newest_checkpoint(conn, since)
+    entry = conn.execute(_ENTRY, {"number": start.size}).one_or_none() if start is not None else None
+    if start is None or entry is None or conn.execute(_ENTRY, {"number": since}).first() is None:
+        raise AuditError(f"since: got {since}, expected a number of entries that are there and covered by a checkpoint")
+    return start, entry
+
+
+def key_entries(conn: Connection) -> list[Entry]:
+    """Entries whose column says that they name a key, oldest first, as far as they can be read."""
+    return [entry for row in conn.execute(_KEY_ENTRIES) if (entry := _readable(row.body)) is not None]
+
+
+def _readable(body: object) -> Entry | None:
+    try:
+        return decode(body)
+    except AuditError:
+        return None  # the pass meets the same row and reports it
