@@ -6,10 +6,11 @@ As many patches drawn by chance show what taking away does by itself. What is ta
 surround, and every maximum is taken anew.
 
 The rule. A shortcut is suspected where three things hold: the strongest patch lies in the lesion in less than half of
-the exams (upper end of the interval), the patches outside take more from the margin than the lesions do (lower end of
-the paired difference above 0), and the lesions take less than half of what those patches take. There is no sign of one
-where the strongest patch lies in the lesion in more than half (lower end) and the lesions take more (upper end below
-0). Else, and with fewer than `ENOUGH` exams, it cannot be told.
+the exams (upper end of the interval), the patches outside take more from the margin than patches by chance (the
+intervals apart), and more than the lesions do (the means; a shortcut larger than the lesions is taken away in part
+alone, so no more is asked). There is no sign of one where the strongest patch lies in the lesion in more than half
+(lower end) and the lesions take more (upper end of the paired difference below 0). Else, and with fewer than `ENOUGH`
+exams, it cannot be told.
 
 Its limits. A shortcut that lies on or beside the lesion, fills the picture, or sits in a few exams only is not seen;
 one that is larger than the lesions is seen in part. Tissue that truly accompanies lesions looks like a shortcut, as
@@ -39,8 +40,6 @@ from medproto.training.inputs import InputSet, Progress
 
 #: Exams that are tried, spread evenly over those there are; fewer than `ENOUGH` say nothing.
 MOST_EXAMS, ENOUGH = 120, 10
-#: Lesions that take less than this share of what the evidence outside takes hardly matter.
-HARDLY = 0.5
 #: What is taken away, in the order of `Tried.margins` after the whole exam.
 TAKEN = ("lesions", "evidence outside", "patches by chance")
 
@@ -118,16 +117,16 @@ def check_shortcut(held: HeldOut, progress: Progress | None = None) -> Checked:
     return Checked(result, tuple(_strongest(held, exam) for exam in missed))
 
 
-def verdict_of(exams: int, in_lesion: Interval, drops: tuple[Interval, Interval, Interval]) -> Verdict:
+def verdict_of(exams: int, in_lesion: Interval, drops: tuple[Interval, Interval, Interval, Interval]) -> Verdict:
     """The rule.
 
     Args:
-        drops: by the lesions, by the evidence outside, and the second less the first.
+        drops: by the lesions, by the evidence outside, by chance, and the second less the first.
     """
-    lesion, evidence, difference = drops
+    lesion, evidence, chance, difference = drops
     if exams < ENOUGH:
         return "cannot be told"
-    if in_lesion.high < 0.5 and difference.low > 0 and lesion.value < HARDLY * evidence.value:
+    if in_lesion.high < 0.5 and evidence.low > chance.high and evidence.value > lesion.value:
         return "suspected"
     return "no sign" if in_lesion.low > 0.5 and difference.high < 0 else "cannot be told"
 
@@ -145,7 +144,7 @@ def _result(held: HeldOut, exams: Places, margins: NDArray[np.float64], places: 
     difference = mean_by_patient(without[:, 0] - without[:, 1], patients)
     unflagged = without < held.bundle.manifest.operating_point.margin
     return Shortcut(
-        verdict=verdict_of(len(exams), places[0], (lesion, evidence, difference)),
+        verdict=verdict_of(len(exams), places[0], (lesion, evidence, chance, difference)),
         exams=len(exams),
         patients=len(set(patients)),
         in_lesion=places[0],

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from medproto import pictures
 from medproto.evaluation.classification import Interval
 from medproto.evaluation.html_parts import note, section, table
-from medproto.evaluation.shortcut import ENOUGH, HARDLY, Checked, Outside, Shortcut
+from medproto.evaluation.shortcut import ENOUGH, Checked, Outside, Shortcut
 from medproto.records import Box
 from medproto.training.inputs import InputSet
 
@@ -55,11 +55,10 @@ def shortcut_section(checked: Checked, data: InputSet) -> str:
     ]
     rule = (
         "Flagged exams with an annotated lesion; what is taken away is replaced by its blurred surround. Suspected "
-        "where the strongest patch lies in the lesion in less than half of them, the patches outside take more from "
-        "the margin than the lesions (the whole interval above 0), and the lesions take less than "
-        f"{HARDLY:.0%} of that; no sign of one where the patch lies in the lesion in more than half and the lesions "
-        "take more. A shortcut on the lesion itself, all over the picture or in a few exams is not seen; what truly "
-        "accompanies lesions looks like one."
+        "where the strongest patch lies in the lesion in less than half of them, and the patches outside take more "
+        "from the margin than patches by chance (intervals apart) and than the lesions; no sign of one where the patch "
+        "lies in the lesion in more than half and the lesions take more. A shortcut on the lesion itself, all over the "
+        "picture or in a few exams is not seen; what truly accompanies lesions looks like one."
     )
     loud = ' class="warn"' if found.verdict == "suspected" else ""
     told = f"<p{loud}>{escape(sentence(found))}</p>"

@@ -145,21 +145,32 @@ def test_section_names_nobody_and_warns(marked: tuple[HeldOut, Checked], plain: 
 @pytest.mark.parametrize(
     "exams, in_lesion, drops, verdict",
     [
-        (40, (0.1, 0.0, 0.2), ((0.1, 0.0, 0.2), (2.0, 1.5, 2.5), (1.9, 1.4, 2.4)), "suspected"),
-        (9, (0.1, 0.0, 0.2), ((0.1, 0.0, 0.2), (2.0, 1.5, 2.5), (1.9, 1.4, 2.4)), "cannot be told"),
-        # the lesions take more than half of what the evidence outside takes
-        (40, (0.1, 0.0, 0.2), ((1.1, 1.0, 1.2), (2.0, 1.5, 2.5), (0.9, 0.4, 1.4)), "cannot be told"),
-        (40, (0.4, 0.2, 0.6), ((0.1, 0.0, 0.2), (2.0, 1.5, 2.5), (1.9, 1.4, 2.4)), "cannot be told"),
-        (40, (0.1, 0.0, 0.2), ((0.1, 0.0, 0.2), (0.3, -0.1, 0.7), (0.2, -0.2, 0.6)), "cannot be told"),
-        (40, (0.9, 0.8, 1.0), ((2.0, 1.5, 2.5), (0.1, 0.0, 0.2), (-1.9, -2.4, -1.4)), "no sign"),
-        (40, (0.9, 0.8, 1.0), ((0.3, 0.1, 0.5), (0.1, 0.0, 0.2), (-0.2, -0.5, 0.1)), "cannot be told"),
+        (40, (0.1, 0.0, 0.2), ((0.1, 0.0, 0.2), (2.0, 1.5, 2.5), (0.0, -0.1, 0.1), (1.9, 1.4, 2.4)), "suspected"),
+        (9, (0.1, 0.0, 0.2), ((0.1, 0.0, 0.2), (2.0, 1.5, 2.5), (0.0, -0.1, 0.1), (1.9, 1.4, 2.4)), "cannot be told"),
+        # the lesions take more than the evidence outside
+        (
+            40,
+            (0.1, 0.0, 0.2),
+            ((2.1, 2.0, 2.2), (2.0, 1.5, 2.5), (0.0, -0.1, 0.1), (-0.1, -0.6, 0.4)),
+            "cannot be told",
+        ),
+        (40, (0.4, 0.2, 0.6), ((0.1, 0.0, 0.2), (2.0, 1.5, 2.5), (0.0, -0.1, 0.1), (1.9, 1.4, 2.4)), "cannot be told"),
+        # what lies outside takes no more than chance
+        (40, (0.1, 0.0, 0.2), ((0.1, 0.0, 0.2), (0.3, 0.0, 0.7), (0.0, -0.1, 0.1), (0.2, -0.2, 0.6)), "cannot be told"),
+        (40, (0.9, 0.8, 1.0), ((2.0, 1.5, 2.5), (0.1, 0.0, 0.2), (0.0, -0.1, 0.1), (-1.9, -2.4, -1.4)), "no sign"),
+        (
+            40,
+            (0.9, 0.8, 1.0),
+            ((0.3, 0.1, 0.5), (0.1, 0.0, 0.2), (0.0, -0.1, 0.1), (-0.2, -0.5, 0.1)),
+            "cannot be told",
+        ),
     ],
 )
 def test_the_rule(
     exams: int, in_lesion: tuple[float, float, float], drops: tuple[tuple[float, float, float], ...], verdict: str
 ) -> None:
-    lesion, evidence, difference = (Interval(*each) for each in drops)
-    assert verdict_of(exams, Interval(*in_lesion), (lesion, evidence, difference)) == verdict
+    lesion, evidence, chance, difference = (Interval(*each) for each in drops)
+    assert verdict_of(exams, Interval(*in_lesion), (lesion, evidence, chance, difference)) == verdict
 
 
 def test_without_a_flagged_annotated_exam_nothing_can_be_told(trained: Trained, tmp_path: Path) -> None:
