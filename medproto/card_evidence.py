@@ -11,14 +11,15 @@ from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Part, Section, Tabl
 #: Keys that are told here.
 TOLD = frozenset(
     (
-        *("top1_in_lesion", "random_in_lesion", "missed_exams", "prototypes", "distinct_prototypes"),
-        *("quality", "blanking", "shortcut", "strangers", "beside"),
+        *("top1_in_lesion", "random_in_lesion", "annotated_exams", "missed_exams"),
+        *("prototypes", "distinct_prototypes", "quality", "blanking", "shortcut", "strangers", "beside"),
     )
 )
 MISSING = Words(f"{NOT_MEASURED.capitalize()} in this evaluation.")
 #: What the shortcut check may say that is no good news.
 SUSPECTED, UNTOLD = "suspected", "cannot be told"
 _PLACES = (
+    ("annotated_exams", "positive exams with a marked finding"),
     ("top1_in_lesion", "strongest patch of a positive exam has its centre in the marked finding"),
     ("random_in_lesion", "the same for a random patch in the breast"),
     ("missed_exams", "exams whose strongest patch lies elsewhere"),
