@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from audit import cli_keeping, cli_proofs, service
+from audit import cli_keeping, cli_privacy, cli_proofs, service
 from audit.cli_options import HOME, AsJson, Home, Url, one_line, out
 from audit.findings import Verification
 from audit.ledger import LedgerFilter
@@ -21,6 +21,7 @@ from audit.trace import Trace, TracedPrototype, trace_entry, trace_prototype
 
 app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, read it, trace a decision to training patches.")
 
+app.command("erase-patient")(cli_privacy.erase_patient)
 app.command("prove")(cli_proofs.prove_entry)
 app.command("export")(cli_proofs.export)
 app.command("key")(cli_keeping.key)

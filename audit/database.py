@@ -140,8 +140,8 @@ def _is_damage(cause: object) -> bool:
 
 def _scrub_sqlite(conn: Connection) -> bool:
     conn.exec_driver_sql("VACUUM")
-    busy, _, _ = conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-    return busy == 0
+    busy = conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+    return bool(busy == 0)
 
 
 def _scrub_postgresql(conn: Connection) -> bool:

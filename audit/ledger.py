@@ -59,9 +59,7 @@ class Ledger:
     anchors: Path | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def append(
-        self, drafts: Sequence[EntryDraft], within: Callable[[Connection], None] | None = None
-    ) -> list[Entry]:
+    def append(self, drafts: Sequence[EntryDraft], within: Callable[[Connection], None] | None = None) -> list[Entry]:
         """Write these entries in one durable commit that ends in a signed checkpoint, and return them.
 
         Args:

@@ -12,7 +12,7 @@ from medproto.records import Digest, PrototypeSource, Record, RefusedRecord
 
 Verdict = Literal["agree", "disagree", "refer"]
 #: Why a patient was erased: one of these and no free text, for what is in a body stays there.
-ErasureReason = Literal["asked by the patient", "kept long enough", "entered by mistake", "ordered by an authority"]
+ErasureReason = Literal["request", "retention", "mistake", "order"]
 #: What a signature under a review means (21 CFR 11.50: who, when, meaning).
 MEANINGS: dict[str, str] = {
     "agree": "I reviewed this exam and agree with the decision.",
