@@ -6,7 +6,7 @@ BIN       := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check bench fuzz results clean
+.PHONY: help install demo ui test check bench fuzz results evidence clean
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
@@ -56,6 +56,12 @@ results: install ## print the accuracy table; MINI_MIAS names the folder of the 
 		echo "mini-MIAS is not at $(MINI_MIAS): put all-mias.tar.gz there, or run 'make results MINI_MIAS=FOLDER'." >&2; \
 		exit 1; }
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results "$(MINI_MIAS)"
+
+evidence: install ## measure the evidence on 1,000 synthetic exams and on mini-MIAS; an hour or two
+	@test -e "$(MINI_MIAS)" || { \
+		echo "mini-MIAS is not at $(MINI_MIAS): put all-mias.tar.gz there, or run 'make evidence MINI_MIAS=FOLDER'." >&2; \
+		exit 1; }
+	@$(BIN)/python -m benchmarks.evidence "$(MINI_MIAS)"
 
 clean: ## remove caches and build outputs; .venv and demo/, which holds a ledger, stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,1 @@
+"""What the README says of evidence, and the command that prints it."""
