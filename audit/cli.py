@@ -27,6 +27,8 @@ app.command("export")(cli_proofs.export)
 app.command("key")(cli_keeping.key)
 app.command("rotate-key")(cli_keeping.rotate)
 app.command("anchor")(cli_keeping.anchor)
+app.command("backup")(cli_keeping.backup)
+app.command("restore")(cli_keeping.restore_backup)
 _MARKS = {"holds": "[green]holds[/]", "broken": "[red]BROKEN[/]", "not checked": "[yellow]not checked[/]"}
 
 

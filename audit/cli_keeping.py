@@ -10,9 +10,12 @@ import typer
 from rich.markup import escape
 
 from audit.anchoring import anchor_checkpoint
+from audit.backup import make_backup
 from audit.cli_options import HOME, Home, Url, one_line, out
+from audit.restoring import RestoreOrder, restore
 from audit.room import Actor, open_room
 from audit.rotation import key_history, rotate_key
+from audit.signing import PublicKey
 
 Why = Annotated[str, typer.Option("--why", help="Why, in words that name no patient.")]
 
@@ -58,6 +61,42 @@ def anchor(
     with open_room(home, ledger) as room:
         entry = anchor_checkpoint(room, path, _administrator())
     out().print(f"{escape(str(path))}: the checkpoint over {entry.payload['size']} entries; logged as {entry.number}")
+
+
+@one_line
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="New directory of the backup.")],
+    home: Home = HOME,
+    ledger: Url = None,
+    anchors: Annotated[list[Path] | None, typer.Option(help="File of checkpoints to keep with it.")] = None,
+    private_key: Annotated[bool, typer.Option("--with-private-key", help="Also the key that signs.")] = False,
+) -> None:
+    """Back up ledger, evidence and public keys while the ledger is in use."""
+    with open_room(home, ledger) as room:
+        made = make_backup(room, folder, anchors or (), private_key)
+    out().print(f"{escape(str(folder))}: {made.head.size} entries, root {made.head.root}")
+    out().print("It holds patients' identifiers: keep it as the ledger itself.")
+
+
+@one_line
+def restore_backup(
+    folder: Annotated[Path, typer.Argument(metavar="BACKUP", help="What the backup command wrote.")],
+    why: Why,
+    home: Home = HOME,
+    ledger: Url = None,
+    anchors: Annotated[list[Path] | None, typer.Option(help="File of checkpoints kept elsewhere.")] = None,
+    public_key: Annotated[list[str] | None, typer.Option(help="Public key obtained elsewhere.")] = None,
+    accept_older: Annotated[bool, typer.Option("--accept-older", help="Entries may be lost; they are named.")] = False,
+) -> None:
+    """Put a backup back in place, under a new key and with an entry that names what was lost."""
+    keys = tuple(map(PublicKey.from_vkey, public_key or ()))
+    order = RestoreOrder(folder, home, ledger, tuple(anchors or ()), keys, accept_older, why)
+    entry = restore(order, _administrator())
+    restored, known = entry.payload["restored_size"], entry.payload["known_size"]
+    lost = f"entries {restored + 1} to {known} are lost" if known > restored else "no entry is known to be lost"
+    out().print(f"entry {entry.number}: restored {restored} entries; {lost}; from now on verify with")
+    out().print(escape(entry.payload["new_key"]))
+    out().print("Patients who were erased after the backup was made are back: erase them again.")
 
 
 def _administrator() -> Actor:

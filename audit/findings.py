@@ -83,7 +83,9 @@ class Knowledge:
         sizes: dict[str, list[int]] = {}
         for head in self.heads:
             sizes.setdefault(head.source, []).append(head.checkpoint.size)
-        return tuple(f"{source}: checkpoints {len(s)}, the newest over {max(s)} entries" for source, s in sizes.items())
+        return tuple(
+            f"{source}, its newest checkpoint of {len(s)} over {max(s)} entries" for source, s in sizes.items()
+        )
 
     def blind_spots(self) -> tuple[str, ...]:
         """What a verification with this knowledge cannot see, in sentences."""

@@ -107,7 +107,8 @@ class KeyChain:
 
     def valid_here(self, note: str) -> bool:
         """Whether a key that is valid at this place of the log signed this note."""
-        return bool(_signers(note, self._valid))
+        handing_over = (self._pending.new,) if self._pending else ()
+        return bool(_signers(note, (*self._valid, *handing_over)))
 
     def strangers(self) -> Iterator[PublicKey]:
         """Guarantee 3: keys that the verifier was given and that sign nothing in a log that others sign."""

@@ -70,7 +70,7 @@ class Ledger:
         if not drafts:
             raise AuditError("append: got no entry, expected at least one")
         with writing(self.engine) as conn:
-            head = _head(conn, signer.public)
+            head = read_head(conn, signer.public)
             entries, checkpoint = _write(conn, drafts, head, [signer], self.clock)
             if within is not None:
                 within(conn)
@@ -86,7 +86,7 @@ class Ledger:
             signers: the keys that are at hand, the new one last. Without that of `valid` every verification says so.
         """
         with writing(self.engine) as conn:
-            head = _head(conn, valid)
+            head = read_head(conn, valid)
             entries, checkpoint = _write(conn, [draft], head, signers, self.clock)
         self._anchor(checkpoint)
         return entries[0]
@@ -123,7 +123,7 @@ class Ledger:
     def head(self, key: PublicKey) -> Checkpoint:
         """The last checkpoint, if this key signed it and the last entry is the one it ends in."""
         with reading(self.engine) as conn:
-            return _head(conn, key).checkpoint
+            return read_head(conn, key).checkpoint
 
     def leaves(self, size: int) -> list[bytes]:
         """Leaf hashes of the first `size` entries, as stored: what inclusion and consistency proofs are made from."""
@@ -185,7 +185,7 @@ def open_ledger(where: str | Path, signer: Signer | None, anchors: Path | None =
     return ledger
 
 
-def _head(conn: Connection, key: PublicKey) -> Head:
+def read_head(conn: Connection, key: PublicKey) -> Head:
     """Where the ledger ends, if what the database shows is what this key signed; LedgerTampered otherwise."""
     stored = conn.execute(
         select(CheckpointRow.note, CheckpointRow.frontier).order_by(CheckpointRow.size.desc()).limit(1)
