@@ -24,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, read it, tr
 app.command("erase-patient")(cli_privacy.erase_patient)
 app.command("prove")(cli_proofs.prove_entry)
 app.command("export")(cli_proofs.export)
+app.command("replay")(cli_proofs.replay_predictions)
 app.command("key")(cli_keeping.key)
 app.command("rotate-key")(cli_keeping.rotate)
 app.command("anchor")(cli_keeping.anchor)

@@ -18,7 +18,8 @@
         ├── EvidenceMissing       a named patch or picture is absent or altered
         │   └── EvidenceErased    its patient was erased, by an entry that says so
         ├── KeyProblem            the signing key is absent, unreadable or not the ledger's
-        └── ReportError           an entry a report cannot be made from
+        ├── ReportError           an entry a report cannot be made from
+        └── CannotReplay          a prediction's source files or bundle are not at hand
 
 Messages say what, got and expected; they never hold a patient's name, identifier or birth date.
 """
@@ -151,3 +152,7 @@ class KeyProblem(AuditError):
 
 class ReportError(AuditError):
     """An entry from which no report can be made."""
+
+
+class CannotReplay(AuditError):
+    """A prediction cannot be rerun: its source files or its bundle are not at hand."""

@@ -44,6 +44,11 @@ def software() -> dict[str, str]:
     return {"medproto": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
 
 
+def processor() -> str:
+    """What also decides the last digits of the numbers: instruction set and number of threads."""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
 def scorer(
     bundle: Bundle, region: Box | None = None, check: Check | None = CHECKED
 ) -> Callable[[Sequence[Path], Pseudonymise], Scored]:
@@ -108,7 +113,7 @@ def predict_exam(bundle: Bundle, exam: Exam, check: Check | None = CHECKED) -> S
         decision=decision,
         breasts=_breasts(bundle, exam.images, scored),
         matches=tuple(found),
-        software=software(),
+        software=software() | {"processor": processor()},
         blanked=check is not None,
     )
     return Scored(prediction, kept)
