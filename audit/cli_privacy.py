@@ -13,7 +13,7 @@ from audit.cli_options import HOME, Home, Url, one_line, out
 from audit.erasure import Finished, erase, finish_erasures, kept_of
 from audit.identity import find_patient, secret_behind
 from audit.payloads import ErasureReason
-from audit.room import Actor, Room, open_room
+from audit.room import LEDGER_FILE, Actor, Room, open_room
 from medproto.errors import InputError
 
 _PSEUDONYM = re.compile(r"patient-[0-9a-f]{16}")
@@ -54,6 +54,8 @@ def erase_patient(
     if kept.clear_reviews:
         numbers = ", ".join(map(str, kept.clear_reviews))
         out().print(f"NOT erased: words of reviews from before there was encryption, in the bodies of {numbers}")
+    for path in sorted(home.glob(f"{LEDGER_FILE}*.replaced-*")):
+        out().print(f"NOT erased: what a restore moved aside, {path.name}, until you delete it")
     for what in _BEYOND:
         out().print(f"[dim]not reached:[/] {escape(what)}")
 

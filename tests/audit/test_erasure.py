@@ -256,6 +256,12 @@ def test_words_in_old_bodies_are_named_as_not_erased(room: Room, exam: int) -> N
     assert f"NOT erased: words of reviews from before there was encryption, in the bodies of {number}" in result.output
 
 
+def test_a_ledger_that_a_restore_moved_aside_is_named(room: Room, exam: int) -> None:
+    (room.home / "ledger.sqlite.replaced-20260131T120000Z").write_bytes(NAME.encode())
+    result = run(room.home, patient_behind(room, exam), "--why", "request", "--yes")
+    assert "NOT erased: what a restore moved aside, ledger.sqlite.replaced-20260131T120000Z" in result.output
+
+
 def test_a_database_in_use_is_said_not_to_be_clean(room: Room, exam: int) -> None:
     with reading(room.ledger.engine) as conn:
         conn.execute(text("SELECT count(*) FROM identity")).scalar()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from audit.entries import KINDS
+from audit.erasure import erase, finish_erasures
 from audit.evidence import sealed_of
-from audit.service import Entry, LedgerFilter, Room, ledger_page, prediction, reviews
+from audit.service import Actor, Entry, LedgerFilter, Room, ledger_page, prediction, reviews
 from medproto.summary import number
 from tests.ui.conftest import opened, words
 from ui.review_form import NO_REASON, NO_VERDICT
@@ -162,6 +164,22 @@ def test_a_picture_that_is_gone_is_one_sentence_without_a_traceback(exams: dict[
     app = opened("exam", exams["flagged"].number)
     assert not app.exception
     assert len(app.error) == 1
+
+
+def test_an_erased_exam_is_one_sentence_that_names_the_entry(exams: dict[str, Entry], room: Room) -> None:
+    entry, record = prediction(room, exams["flagged"].number)
+    number = erase(room, record.patient_id, "request", Actor("admin", "administrator")).number
+    finish_erasures(room)
+    app = opened("exam", entry.number)
+    assert not app.exception
+    assert [f"erased by entry {number}" in error.value for error in app.error] == [True]
+    assert record.exam_id not in words(opened())
+    assert kinds(room)[-1] == "erasure"  # an exam that cannot be seen was not opened
+
+
+def test_ledger_page_offers_every_kind_of_entry(exams: dict[str, Entry]) -> None:
+    offered = opened("ledger").selectbox(key="ledger_kind").options
+    assert set(offered) == {"every kind", *KINDS}
 
 
 def test_ledger_page_lists_filters_and_verifies(exams: dict[str, Entry]) -> None:

@@ -30,6 +30,10 @@ _KINDS: Final = (
     "training run",
     "dataset registered",
     "evaluation run",
+    "erasure",
+    "key rotated",
+    "checkpoint anchored",
+    "restored",
     "ledger created",
 )
 _STATUS_WORDS: Final = {"holds": "holds", "broken": "BROKEN", "not checked": "not checked"}
