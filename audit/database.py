@@ -22,6 +22,8 @@ from medproto.errors import LedgerDamaged, LedgerUnavailable
 
 #: Newest revision in `audit/migrations`; a test holds the two together.
 REVISION = "0001"
+#: Tables without which there is no ledger.
+TABLES = ("entry", "checkpoint")
 #: Triggers that keep entries and checkpoints append-only, by dialect.
 TRIGGERS = {
     "sqlite": frozenset(f"{t}_no_{what}" for t in ("entry", "checkpoint") for what in ("update", "delete", "replace")),
@@ -79,6 +81,11 @@ def revision_of(conn: Connection) -> str | None:
     if not inspect(conn).has_table("alembic_version"):
         return None
     return conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def missing_tables(conn: Connection) -> list[str]:
+    """Tables of a ledger that the database does not have."""
+    return [table for table in TABLES if not inspect(conn).has_table(table)]
 
 
 def upgrade(conn: Connection) -> None:

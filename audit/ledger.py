@@ -19,12 +19,22 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select
 
-from audit.database import REVISION, open_engine, read_url, reading, revision_of, upgrade, writing
+from audit.database import (
+    REVISION,
+    TABLES,
+    missing_tables,
+    open_engine,
+    read_url,
+    reading,
+    revision_of,
+    upgrade,
+    writing,
+)
 from audit.entries import KEY_CHANGES, NO_LEAF, Entry, EntryDraft, decode, derive, encode, format_time
 from audit.merkle import Frontier
 from audit.models import CheckpointRow, EntryRow
 from audit.signing import Checkpoint, PublicKey, Signer, append_note, verify_note
-from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerTampered, LedgerUnavailable
+from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerAbsent, LedgerTampered, LedgerUnavailable
 
 _Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
 _CREATE_HINT = "create one by scoring an exam or with `medproto audit init`"
@@ -174,12 +184,14 @@ def open_ledger(where: str | Path, signer: Signer | None, anchors: Path | None =
     """Open a ledger that exists; LedgerUnavailable when there is none, or one that a newer medproto wrote."""
     url = read_url(where)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise LedgerUnavailable(f"ledger: there is none here; {_CREATE_HINT}")
+        raise LedgerAbsent(f"ledger: there is none here; {_CREATE_HINT}")
     ledger = Ledger(open_engine(url), signer, anchors)
     with reading(ledger.engine) as conn:
-        revision = revision_of(conn)
-    if revision is None:
-        raise LedgerUnavailable(f"ledger: the database holds none; {_CREATE_HINT}")
+        revision, missing = revision_of(conn), missing_tables(conn)
+    if revision is None and len(missing) == len(TABLES):
+        raise LedgerAbsent(f"ledger: the database holds none; {_CREATE_HINT}")
+    if revision is None or missing:
+        raise LedgerTampered([f"entry 1: missing: the table {', '.join(missing) or 'alembic_version'} was emptied."])
     if revision != REVISION:
         raise LedgerUnavailable(f"ledger: got schema {revision}, expected {REVISION}: another medproto wrote it")
     return ledger

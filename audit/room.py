@@ -30,7 +30,14 @@ from audit.signing import (
     load_signer,
 )
 from audit.verification import verify
-from medproto.errors import EvidenceErased, EvidenceMissing, KeyProblem, LedgerUnavailable
+from medproto.errors import (
+    EvidenceErased,
+    EvidenceMissing,
+    KeyProblem,
+    LedgerAbsent,
+    LedgerTampered,
+    LedgerUnavailable,
+)
 from medproto.records import Digest, Pseudonymise, Scored
 
 LEDGER_FILE, KEYS, EVIDENCE, REMEMBERED = "ledger.sqlite", "keys", "evidence", "verified-head.note"
@@ -145,7 +152,12 @@ def open_room(home: Path, url: str | None = None, *, create: bool = False, ancho
             return Room(home, create_ledger(where, signer, {}, anchors), evidence)
     if not home.is_dir():
         raise LedgerUnavailable(f"no room in {home}: create one with `medproto audit init --home {home}`")
-    return Room(home, open_ledger(where, _signer_if_any(home), anchors), evidence)
+    try:
+        return Room(home, open_ledger(where, _signer_if_any(home), anchors), evidence)
+    except LedgerAbsent as err:
+        if (home / REMEMBERED).exists():
+            raise LedgerTampered(["entry 1: missing: a ledger was verified here before, and none is left."]) from err
+        raise
 
 
 def verify_room(

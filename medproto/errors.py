@@ -14,6 +14,7 @@
         ├── LedgerTampered        verification failed (carries the faults)
         │   └── LedgerDamaged     the database itself says that its pages are not what it wrote
         ├── LedgerUnavailable     the database cannot be reached or is not a ledger
+        │   └── LedgerAbsent      the database is reached, and there is no ledger in it
         ├── EntryNotFound         no entry with that number
         ├── EvidenceMissing       a named patch or picture is absent or altered
         │   └── EvidenceErased    its patient was erased, by an entry that says so
@@ -132,6 +133,10 @@ class LedgerDamaged(LedgerTampered):
 
 class LedgerUnavailable(AuditError):
     """The database cannot be reached or holds no ledger."""
+
+
+class LedgerAbsent(LedgerUnavailable):
+    """The place is as it should be, and there is no ledger in it."""
 
 
 class EntryNotFound(AuditError):
