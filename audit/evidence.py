@@ -103,36 +103,47 @@ class EvidenceStore:
 
 def sealed_of(payload: Mapping[str, Any]) -> dict[str, str]:
     """Digest of plain bytes -> digest of ciphertext, as a body names them; older bodies name none."""
-    sealed = payload.get("sealed")
-    return sealed if isinstance(sealed, dict) else {}
+    return _names(payload.get("sealed"))
 
 
 def patient_of(payload: Mapping[str, Any]) -> str | None:
-    """Pseudonym of the patient that a prediction's or a review's body is about, where it names one."""
-    prediction = payload.get("prediction")
-    patient = (prediction if isinstance(prediction, dict) else payload).get("patient_id")
+    """Pseudonym of the patient that a prediction's, a review's or an erasure's body is about, where it names one."""
+    patient = _object(payload.get("prediction", payload)).get("patient_id")
     return patient if isinstance(patient, str) else None
 
 
 def exam_files(payload: Mapping[str, Any]) -> set[str]:
     """Names of the files that hold the exam's own pictures and words, found without building the record.
 
-    The ciphertexts that the body names; in bodies from before there were any, the pictures in clear.
+    The ciphertexts that the body names; in bodies from before there were any, the pictures in clear. A body may have
+    been forged: what has not the form of a name is passed over.
     """
     if sealed := sealed_of(payload):
-        return {name for name in sealed.values() if isinstance(name, str)}
-    prediction = payload.get("prediction", {})
-    named = {image.get("preview") for image in prediction.get("images", ())}
-    for match in prediction.get("matches", ()):
-        named |= {match.get("patch"), match.get("overlay"), match.get("similarity_map")}
-    return {name for name in named if isinstance(name, str)} - training_patches(payload)
+        return set(sealed.values())
+    shown = [(image, ("preview",)) for image in _objects(payload, "images")]
+    shown += [(match, ("patch", "overlay", "similarity_map")) for match in _objects(payload, "matches")]
+    named = {_names(part).get(key) for part, keys in shown for key in keys}
+    return {name for name in named if name} - training_patches(payload)
 
 
 def training_patches(payload: Mapping[str, Any]) -> set[str]:
     """Names of the files that hold the training patches of a prediction's bundle; these are always in clear."""
-    matches = payload.get("prediction", {}).get("matches", ())
-    named = {match.get("source", {}).get("patch") for match in matches}
-    return {name for name in named if isinstance(name, str)}
+    named = {_names(match.get("source")).get("patch") for match in _objects(payload, "matches")}
+    return {name for name in named if name}
+
+
+def _objects(payload: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    parts = _object(payload.get("prediction")).get(part)
+    return [_object(one) for one in parts] if isinstance(parts, list) else []
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _names(value: object) -> dict[str, str]:
+    """The values of an object that can be names of files."""
+    return {k: v for k, v in _object(value).items() if isinstance(v, str) and _DIGEST.fullmatch(v)}
 
 
 def sync_directory(directory: Path) -> None:

@@ -21,6 +21,7 @@ _ENTRY = text(f"SELECT {_COLUMNS} FROM entry WHERE number = :number")
 _KEY_ENTRIES = text(
     "SELECT body FROM entry WHERE kind IN ('ledger created', 'key rotated', 'restored') ORDER BY number"
 )
+_ERASING_ENTRIES = text("SELECT body FROM entry WHERE kind = 'erasure' ORDER BY number")
 _CHECKPOINTS = text("SELECT size, note, frontier FROM checkpoint WHERE size > :base ORDER BY size")
 _NEWEST = text("SELECT size, note, frontier FROM checkpoint WHERE size <= :size ORDER BY size DESC LIMIT 1")
 
@@ -52,6 +53,12 @@ def start_rows(conn: Connection, since: int) -> tuple[Row[Any], Row[Any]]:
 def key_entries(conn: Connection) -> list[Entry]:
     """Entries whose column says that they name a key, oldest first, as far as they can be read."""
     return [entry for row in conn.execute(_KEY_ENTRIES) if (entry := _readable(row.body)) is not None]
+
+
+def erasing_entries(conn: Connection) -> list[Entry]:
+    """Entries whose column says that they erased a patient, oldest first, as far as they are what it says."""
+    read = (_readable(row.body) for row in conn.execute(_ERASING_ENTRIES))
+    return [entry for entry in read if entry is not None and entry.kind == "erasure"]
 
 
 def _readable(body: object) -> Entry | None:

@@ -6,20 +6,18 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row
 
 from audit.database import missing_triggers, reading
 from audit.entries import KEY_CHANGES, NO_LEAF, RESULT_KINDS, Entry, decode, derive
-from audit.evidence import EvidenceStore, exam_files, patient_of, sealed_of, training_patches
 from audit.findings import MAX_FAULTS, Fault, Knowledge
 from audit.heads import Heads
+from audit.holdings import Holdings
 from audit.keychain import KeyChain, named_keys
 from audit.merkle import Frontier
 from audit.rows import FROM_THE_START, checkpoint_rows, entry_rows, key_entries, newest_checkpoint, start_rows
 from audit.signing import Checkpoint
 from medproto.errors import AuditError, LedgerDamaged
-
-_ERASURES = text("SELECT body FROM entry WHERE kind = 'erasure'")
 
 
 class Walk:
@@ -45,9 +43,7 @@ class Walk:
         self._overflow = 0
         self._time: datetime | None = None
         self._intents: set[int] = set()
-        self._altered: frozenset[str] = frozenset()
-        #: Patients who were erased, and the entry that says so; the pass itself finds out whether that entry holds.
-        self._erased: dict[str, int] = {}
+        self._holdings: Holdings | None = None
         self._base = FROM_THE_START
         #: Size of the checkpoint before the next one; None where nobody looked.
         self._signed_at: object = 0
@@ -70,8 +66,7 @@ class Walk:
             pending = next(checkpoints, None)
             # The view is fixed by the first query; a file that an entry of it names was written before.
             if self.knowledge.evidence is not None:
-                self._altered = frozenset(self.knowledge.evidence.altered())
-            self._erased = dict(_erasures(conn))
+                self._holdings = Holdings(self.knowledge.evidence, conn)
             for row in entry_rows(conn, self._base):
                 while pending is not None and pending.size < row.number:
                     self._checkpoint(pending)
@@ -188,23 +183,11 @@ class Walk:
             self._intents.add(entry.number)
         elif entry.kind in RESULT_KINDS and entry.refers_to is not None:
             self._answer(entry.number, entry.refers_to)
-        if entry.kind in ("prediction", "review") and self.knowledge.evidence is not None:
-            self._files(entry, self.knowledge.evidence)
-
-    def _files(self, entry: Entry, store: EvidenceStore) -> None:
-        """Guarantee 7: what the entry names is there, unless a later entry erased the patient."""
-        number, own = entry.number, exam_files(entry.payload)
-        erasing = self._erased.get(patient_of(entry.payload) or "")
-        for digest in sorted(own | training_patches(entry.payload)):
-            if digest in self._altered:
-                self._fault(7, number, f"entry {number}: its picture {digest[:12]}… was altered.")
-            elif not store.present(digest) and (erasing is None or digest not in own):
-                self._fault(7, number, f"entry {number}: its picture {digest[:12]}… is absent.")
-        if erasing is None or not own or len(self.notices) >= MAX_FAULTS:
-            return
-        left = bool(sealed_of(entry.payload)) and any(map(store.present, own))
-        again = "; sealed files of it are left, without a key: run `medproto audit erase-patient` again" if left else ""
-        self.notices.append(f"entry {number}: its words and pictures were erased by entry {erasing}{again}.")
+        if entry.kind in ("prediction", "review") and self._holdings is not None:
+            for sentence in self._holdings.faults(entry):
+                self._fault(7, entry.number, sentence)
+            if len(self.notices) < MAX_FAULTS:
+                self.notices += self._holdings.notices(entry)
 
     def _answer(self, number: int, intent: int) -> None:
         if intent in self._intents:
@@ -286,16 +269,6 @@ class Walk:
             return
         self._faulty.add(entry)
         self.faults.append(Fault(guarantee, entry, sentence))
-
-
-def _erasures(conn: Connection) -> Iterator[tuple[str, int]]:
-    for row in conn.execute(_ERASURES):
-        try:
-            entry = decode(row.body)
-        except AuditError:
-            continue  # the pass meets the same row and reports it
-        if entry.kind == "erasure":
-            yield patient_of(entry.payload) or "", entry.number
 
 
 def _span(first: int, last: int) -> str:

@@ -20,7 +20,7 @@ from audit.erasure import erase, finish_erasures
 from audit.evidence import exam_files, training_patches
 from audit.identity import find_patient
 from audit.report import report_for
-from audit.room import Actor, BundleScorer, Room, open_room
+from audit.room import BundleScorer, Room, open_room
 from audit.service import (
     Opinion,
     exam_opened,
@@ -34,35 +34,12 @@ from audit.service import (
     worklist,
 )
 from medproto.errors import EvidenceErased, InputError
-from medproto.records import Prediction, Pseudonymise, Scored
-from tests.audit.attacking import attack
+from medproto.records import Pseudonymise, Scored
 from tests.audit.conftest import READER
 from tests.audit.factory import BUNDLE_ID, make_scored, sha256
+from tests.audit.patients import ADMINISTRATOR, NAME, WORDS, patient_behind, score_ada
 
 REPOSITORY = Path(__file__).parents[2]
-NAME, WORDS = "LOVELACE-ADA-1815", "A scar, says Mrs Lovelace"
-ADMINISTRATOR = Actor("admin", "administrator")
-
-
-def scored_as(patient_id: str) -> BundleScorer:
-    """A scorer whose exam has the pseudonyms of this patient."""
-
-    def score(paths: Sequence[Path], pseudonymise: Pseudonymise) -> Scored:
-        scored = make_scored(exam=patient_id)
-        ids = {"patient_id": pseudonymise(patient_id, "patient", patient_id)}
-        ids["exam_id"] = pseudonymise(patient_id, "exam", "1.2.3")
-        return Scored(Prediction.model_validate(scored.prediction.model_dump() | ids), scored.pictures)
-
-    return BundleScorer(BUNDLE_ID, "factory-phantom", score)
-
-
-def score_ada(room: Room) -> int:
-    """Score and review an exam of the patient to be erased; its entry's number."""
-    film = room.home.parent / "ada.dcm"
-    film.write_bytes(b"film")
-    number = score_exam(room, [film], scored_as(NAME), READER).number
-    review(room, number, Opinion(verdict="disagree", reason=WORDS, comment=WORDS), READER)
-    return number
 
 
 @pytest.fixture
@@ -81,11 +58,6 @@ def holding(home: Path, *planted: str) -> list[str]:
     needles = [form for plain in planted for form in (plain.encode(), plain.encode("utf-16-le"))]
     files = [path for path in home.rglob("*") if path.is_file()]
     return sorted(path.name for path in files if any(needle in path.read_bytes() for needle in needles))
-
-
-def patient_behind(room: Room, number: int) -> str:
-    """Pseudonym of the patient of a prediction."""
-    return prediction(room, number)[1].patient_id
 
 
 def assert_erased(room: Room, number: int, erasing: int) -> None:
@@ -207,31 +179,6 @@ def test_a_killed_erasure_did_nothing_or_is_completed_by_the_next(room: Room, ex
     with open_room(room.home) as after:
         assert_erased(after, exam, size + 1)
     assert holding(room.home, NAME, WORDS) == []
-
-
-def test_sealed_files_that_are_left_are_noticed(room: Room, exam: int) -> None:
-    erase(room, patient_behind(room, exam), "request", ADMINISTRATOR)
-    result = verify_room(room)
-    assert result.verified
-    assert any("files of it are left" in notice for notice in result.notices)
-
-
-def test_a_removed_picture_without_an_erasure_is_still_a_fault(room: Room, exam: int) -> None:
-    erase(room, patient_behind(room, exam), "request", ADMINISTRATOR)
-    finish_erasures(room)
-    room.evidence.remove(min(exam_files(room.ledger.entry(3).payload)))
-    assert [fault.entry for fault in verify_room(room).faults] == [3]
-
-
-def test_a_forged_erasure_hides_nothing(room: Room, exam: int) -> None:
-    entry = room.ledger.entry(11)
-    forged = entry.body.replace(b'"kind":"exam opened"', b'"kind":"erasure"').replace(
-        b'"payload":{', b'"payload":{"patient_id":"' + patient_behind(room, 3).encode() + b'",'
-    )
-    room.evidence.remove(min(exam_files(room.ledger.entry(3).payload)))
-    room.close()
-    attack(room.home, "UPDATE entry SET body = ?, kind = 'erasure' WHERE number = 11", parameters=(forged,))
-    assert 11 in [fault.entry for fault in verify_room(room).faults]
 
 
 def test_pictures_in_clear_are_removed_unless_others_name_them(room: Room) -> None:
