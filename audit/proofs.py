@@ -33,6 +33,7 @@ from audit.merkle import (
     verify_inclusion,
 )
 from audit.room import Room
+from audit.rotation import key_history
 from audit.signing import Checkpoint, PublicKey, verify_note
 from medproto.errors import EntryNotFound, LedgerTampered
 
@@ -110,8 +111,8 @@ def checkpoint_of_size(room: Room, size: int) -> Checkpoint:
 
 
 def ledger_keys(room: Room) -> tuple[PublicKey, ...]:
-    """The public keys that sign, or once signed, the checkpoints of this ledger."""
-    return (room.public_key,)
+    """The public keys that signed the checkpoints of this ledger, the one in force last."""
+    return tuple(period.key for period in key_history(room.ledger))
 
 
 def signing_hashes(note: str) -> frozenset[bytes]:
@@ -121,11 +122,11 @@ def signing_hashes(note: str) -> frozenset[bytes]:
 
 
 def newest_checkpoint(conn: Connection, keys: Sequence[PublicKey]) -> Checkpoint:
-    """The newest checkpoint, its signature checked."""
+    """The newest checkpoint, which the last of these keys must have signed."""
     note = conn.execute(_NEWEST).scalar()
     if note is None:
         raise LedgerTampered(["The ledger was emptied: it holds no checkpoint."])
-    return verify_note(str(note), keys)
+    return verify_note(str(note), keys[-1:])
 
 
 def inclusion_of(entry: Entry, checkpoint: Checkpoint, roots: RangeRoot) -> tuple[bytes, ...]:
