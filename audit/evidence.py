@@ -120,9 +120,9 @@ def exam_files(payload: Mapping[str, Any]) -> set[str]:
     """
     if sealed := sealed_of(payload):
         return set(sealed.values())
-    shown = [(image, ("preview",)) for image in _objects(payload, "images")]
-    shown += [(match, ("patch", "overlay", "similarity_map")) for match in _objects(payload, "matches")]
-    named = {_names(part).get(key) for part, keys in shown for key in keys}
+    named = {_names(image).get("preview") for image in _objects(payload, "images")}
+    for match in map(_names, _objects(payload, "matches")):
+        named |= {match.get("patch"), match.get("overlay"), match.get("similarity_map")}
     return {name for name in named if name} - training_patches(payload)
 
 
