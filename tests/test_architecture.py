@@ -23,6 +23,8 @@ FORBIDDEN_STEMS = {"utils", "util", "helpers", "helper", "common", "misc", "mana
 #: Whole packages that take long to load, or that a layer has no business with.
 HEAVY = {"torch", "torchvision", "timm", "monai", "lightning_fabric", "sklearn", "skimage"}
 DATABASES = {"sqlalchemy", "sqlite3", "psycopg", "alembic"}
+#: Modules that the layers above import, and that must load at once.
+LIGHT = ("medproto.records", "medproto.errors", "medproto.config", "medproto.summary")
 
 
 def sources(*folders: str) -> list[str]:
@@ -90,9 +92,9 @@ def test_the_audit_trail_imports_no_torch() -> None:
     assert [path for path in sources("audit") if packages(path) & HEAVY] == []
 
 
-@pytest.mark.parametrize("path", ["medproto/records.py", "medproto/errors.py", "medproto/config.py"])
-def test_records_errors_and_settings_import_neither_torch_nor_numpy(path: str) -> None:
-    assert packages(path) & (HEAVY | DATABASES | {"numpy", "pydicom", "PIL"}) == set()
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_modules_import_neither_torch_nor_numpy(name: str) -> None:
+    assert packages(f"{name.replace('.', '/')}.py") & (HEAVY | DATABASES | {"numpy", "pydicom", "PIL"}) == set()
 
 
 def test_package_files_hold_a_docstring_and_no_import() -> None:
@@ -118,8 +120,8 @@ def test_the_command_line_and_the_reader_load_without_torch() -> None:
     assert loaded & (HEAVY - {"skimage"}) == set()
 
 
-def test_records_and_errors_load_without_numpy() -> None:
-    assert loaded_after("import medproto, medproto.records, medproto.errors") & (HEAVY | {"numpy"}) == set()
+def test_light_modules_load_without_numpy() -> None:
+    assert loaded_after(f"import {', '.join(LIGHT)}") & (HEAVY | {"numpy"}) == set()
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -17,9 +17,9 @@ def card(
 ) -> None:
     """Write a model card: use, data, exclusions, training, results with intervals, limits, and every prototype."""
     from medproto.bundle import load_bundle
-    from medproto.card import make_card
-    from medproto.card_evaluation import read_evaluation
-    from medproto.card_folder import MARKDOWN, PAGE, check_folder, write_card
+    from medproto.card.evaluation import read_evaluation
+    from medproto.card.folder import MARKDOWN, PAGE, check_folder, write_card
+    from medproto.card.make import make_card
 
     check_folder(out)
     loaded = load_bundle(bundle)

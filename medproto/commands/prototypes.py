@@ -30,10 +30,10 @@ def prototypes(
     cache_bytes: CacheBytes = CACHE_BYTES,
 ) -> None:
     """Show every prototype: its nearest images and their classes, how often it fired, its share, twins and tilt."""
-    from medproto.atlas import survey
-    from medproto.atlas_folder import PAGE, check_folder, write_folder
-    from medproto.atlas_neighbours import load_material
-    from medproto.atlas_words import table
+    from medproto.atlas.folder import PAGE, check_folder, write_folder
+    from medproto.atlas.neighbours import load_material
+    from medproto.atlas.survey import survey
+    from medproto.atlas.words import table
     from medproto.bundle import load_bundle
     from medproto.datasets.manifest import read_manifest
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from medproto.card import make_card
-from medproto.card_evaluation import Evaluated, Measured
-from medproto.card_records import Card, Items, Section, Table, Words
+from medproto.card.evaluation import Evaluated, Measured
+from medproto.card.make import make_card
+from medproto.card.records import Card, Items, Section, Table, Words
 from medproto.cli import app
 from tests.factories import Trained
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from medproto.atlas import firing, relatives, survey
-from medproto.atlas_neighbours import Material, load_material, nearest
-from medproto.atlas_records import Atlas
-from medproto.atlas_tilt import tilts
+from medproto.atlas.neighbours import Material, load_material, nearest
+from medproto.atlas.records import Atlas
+from medproto.atlas.survey import firing, relatives, survey
+from medproto.atlas.tilt import tilts
 from medproto.bundle import Bundle
 from medproto.datasets.manifest import Manifest
 from medproto.errors import InputError, TrainingError

@@ -11,8 +11,8 @@ import pytest
 
 from medproto import intended_use
 from medproto.bundle import load_bundle
-from medproto.card import make_card
-from medproto.card_folder import MARKDOWN
+from medproto.card.folder import MARKDOWN
+from medproto.card.make import make_card
 from medproto.errors import BundleError
 from tests.card.factory import Written, edited, markdown_tables, run, section, words_of
 from tests.factories import Trained

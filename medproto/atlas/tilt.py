@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medproto.atlas_records import Tilt
+from medproto.atlas.records import Tilt
 from medproto.training.inputs import InputSet
 
 #: Manifest columns whose values are groups.

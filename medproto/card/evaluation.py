@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Part, Table
+from medproto.card.records import NOT_DEFINED, NOT_MEASURED, Part, Table
 from medproto.errors import InputError
 from medproto.evaluation.classification import Interval
 

@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from medproto.card_html import html
-from medproto.card_markdown import PICTURES, markdown, picture_path
-from medproto.card_records import Card
+from medproto.card.html import html
+from medproto.card.markdown import PICTURES, markdown, picture_path
+from medproto.card.records import Card
 from medproto.errors import InputError
 
 MARKDOWN, PAGE = "card.md", "card.html"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from medproto.bundle import load_bundle
-from medproto.card import make_card
-from medproto.card_folder import MARKDOWN, PAGE, write_card
-from medproto.card_html import html
-from medproto.card_markdown import PICTURES, markdown
+from medproto.card.folder import MARKDOWN, PAGE, write_card
+from medproto.card.html import html
+from medproto.card.make import make_card
+from medproto.card.markdown import PICTURES, markdown
 from medproto.errors import InputError
 from tests.card.factory import Page, Written, edited, markdown_tables, run
 from tests.factories import Trained

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medproto.atlas_records import Atlas, Neighbourhood, Portrait, Share, Tilt
+from medproto.atlas.records import Atlas, Neighbourhood, Portrait, Share, Tilt
 
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 

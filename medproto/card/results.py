@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medproto.bundle import BundleManifest
-from medproto.card_evaluation import Evaluated, Measured
-from medproto.card_evidence import MISSING, TOLD, evidence
-from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Part, Section, Table, Words
+from medproto.card.evaluation import Evaluated, Measured
+from medproto.card.evidence import MISSING, TOLD, evidence
+from medproto.card.records import NOT_DEFINED, NOT_MEASURED, Part, Section, Table, Words
 from medproto.training.data_record import codes_of
 
 #: Keys that are told here; `table` holds the demo's figures once more, as Markdown.

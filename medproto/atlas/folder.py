@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medproto import pictures
-from medproto.atlas_page import page
-from medproto.atlas_records import Atlas
-from medproto.atlas_sheet import sheet
+from medproto.atlas.page import page
+from medproto.atlas.records import Atlas
+from medproto.atlas.sheet import sheet
 from medproto.errors import InputError
 
 PAGE, SHEET, RECORD = "index.html", "sheet.png", "prototypes.json"

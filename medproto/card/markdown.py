@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from medproto.card_records import Card, Gallery, Items, Part, Section, Table, Words
+from medproto.card.records import Card, Gallery, Items, Part, Section, Table, Words
 
 #: Folder of the pictures, beside the Markdown.
 PICTURES = "prototypes"

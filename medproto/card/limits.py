@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medproto.bundle import Bundle, BundleManifest
-from medproto.card_evaluation import Measured
-from medproto.card_evidence import SUSPECTED, UNTOLD
-from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Items, Part, Section, Table, Words
+from medproto.card.evaluation import Measured
+from medproto.card.evidence import SUSPECTED, UNTOLD
+from medproto.card.records import NOT_DEFINED, NOT_MEASURED, Items, Part, Section, Table, Words
 from medproto.evaluation.classification import Interval
 from medproto.intended_use import LIMITS
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 
 from medproto.bundle import Bundle, BundleManifest, DataRecord, PrototypeEntry, SplitRecord
-from medproto.card_records import NOT_RECORDED, Gallery, Items, Part, Picture, Section, Table, Words
+from medproto.card.records import NOT_RECORDED, Gallery, Items, Part, Picture, Section, Table, Words
 from medproto.errors import BundleError
 from medproto.ingest.gate import RULES
 from medproto.intended_use import INTENDED, NOT_INTENDED

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medproto.card_evaluation import read_evaluation
-from medproto.card_markdown import markdown
+from medproto.card.evaluation import read_evaluation
+from medproto.card.markdown import markdown
 from medproto.errors import InputError
 from tests.card.factory import Written, section, words_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medproto.card_evaluation import Measured
-from medproto.card_records import NOT_DEFINED, NOT_MEASURED, Part, Section, Table, Words
+from medproto.card.evaluation import Measured
+from medproto.card.records import NOT_DEFINED, NOT_MEASURED, Part, Section, Table, Words
 
 #: Keys that are told here.
 TOLD = frozenset(

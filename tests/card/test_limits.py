@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from medproto.card_evaluation import Measured
-from medproto.card_limits import limits
-from medproto.card_records import Table
+from medproto.card.evaluation import Measured
+from medproto.card.limits import limits
+from medproto.card.records import Table
 from tests.card.factory import Written, section, words_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from PIL import Image, ImageDraw, ImageFont
 
-from medproto.atlas_page import RESEARCH_ONLY
-from medproto.atlas_records import Atlas, Portrait
-from medproto.atlas_words import SPLIT_WORDS, of, percent
+from medproto.atlas.page import RESEARCH_ONLY
+from medproto.atlas.records import Atlas, Portrait
+from medproto.atlas.words import SPLIT_WORDS, of, percent
 
 TILE_PX, GAP_PX, LINE_PX = 120, 8, 16
 #: Width of the words at the left of a row.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medproto import pictures
-from medproto.atlas_records import Neighbour, Neighbourhood, Share
+from medproto.atlas.records import Neighbour, Neighbourhood, Share
 from medproto.bundle import Bundle
 from medproto.datasets.cache import CacheSettings
 from medproto.datasets.manifest import Manifest

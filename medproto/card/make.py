@@ -6,9 +6,9 @@ Every figure stems from the bundle or from an evaluation of this bundle; what ne
 from __future__ import annotations
 
 from medproto.bundle import Bundle
-from medproto.card_evaluation import Evaluated
-from medproto.card_limits import limits
-from medproto.card_model import (
+from medproto.card.evaluation import Evaluated
+from medproto.card.limits import limits
+from medproto.card.model import (
     exclusions,
     gallery,
     intended_use,
@@ -18,8 +18,8 @@ from medproto.card_model import (
     training,
     training_data,
 )
-from medproto.card_records import Card, Section, Words
-from medproto.card_results import evaluation_data, results
+from medproto.card.records import Card, Section, Words
+from medproto.card.results import evaluation_data, results
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 SYNTHETIC = "SYNTHETIC training images: no patient is shown"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from medproto.card_records import Card, Gallery, Items, Part, Picture, Section, Table, Words
+from medproto.card.records import Card, Gallery, Items, Part, Picture, Section, Table, Words
 
 STYLE: Final = """
 :root{color-scheme:light dark;--ink:#16191d;--quiet:#4d565f;--paper:#fff;--line:#c9d0d6;--head:#eef1f4}

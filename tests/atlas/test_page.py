@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from medproto.atlas import survey
-from medproto.atlas_folder import PAGE, RECORD, SHEET, write_folder
-from medproto.atlas_neighbours import load_material
-from medproto.atlas_page import RESEARCH_ONLY, page
-from medproto.atlas_records import Atlas, Share, Tilt
-from medproto.atlas_sheet import OTHER, OWN, TILE_PX, sheet
-from medproto.atlas_words import sentence, table
+from medproto.atlas.folder import PAGE, RECORD, SHEET, write_folder
+from medproto.atlas.neighbours import load_material
+from medproto.atlas.page import RESEARCH_ONLY, page
+from medproto.atlas.records import Atlas, Share, Tilt
+from medproto.atlas.sheet import OTHER, OWN, TILE_PX, sheet
+from medproto.atlas.survey import survey
+from medproto.atlas.words import sentence, table
 from medproto.cli import app
 from medproto.errors import InputError
 from tests.factories import Trained, silent, train_tiny

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from medproto import pictures
-from medproto.atlas_neighbours import NEIGHBOUR_SPLITS, Material, cut, nearest, neighbourhood
-from medproto.atlas_records import Atlas, Neighbourhood, Portrait, Relative, Share
-from medproto.atlas_tilt import tilts
+from medproto.atlas.neighbours import NEIGHBOUR_SPLITS, Material, cut, nearest, neighbourhood
+from medproto.atlas.records import Atlas, Neighbourhood, Portrait, Relative, Share
+from medproto.atlas.tilt import tilts
 from medproto.bundle import Bundle
 from medproto.training.refining import Reporter
 from medproto.training.similarities import similarities

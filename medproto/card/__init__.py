@@ -1,0 +1,1 @@
+"""The model card of a bundle: `make.make_card` gathers it, `folder.write_card` writes it."""

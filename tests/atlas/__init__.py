@@ -1,0 +1,1 @@
+"""Tests of the global analysis of a bundle."""
