@@ -4,7 +4,8 @@ Entry 1 names the first key, and each change of keys is an entry that names the 
 entry is signed by the old key, which hands over, and by the new one, which thereby covers all that came before:
 
 1. A checkpoint counts only if the key valid at its size signed it.
-2. A new key counts only if the key valid before it, or one that the verifier was given, signed it in.
+2. A new key counts only if the key valid before it, or one that the verifier was given, signed it in; or if a key
+   that the verifier was given signs at that place or later, and so covers the change with all that came before.
 3. Every key that the verifier was given signs in the chain: a log that ends before a key known elsewhere, or that goes
    on with a key retired since, is found.
 """
@@ -62,6 +63,8 @@ class KeyChain:
     def __init__(self, given: Sequence[PublicKey], hinted: Sequence[PublicKey] = ()) -> None:
         self.notices: list[str] = []
         self.gaps: list[Gap] = []
+        #: Entries that name a key which nothing vouches for so far; at the end those are guarantee 2, broken.
+        self.unproven: list[int] = []
         self._given = tuple(given)
         self._hinted = tuple(hinted)
         self._named: list[PublicKey] = []
@@ -92,17 +95,16 @@ class KeyChain:
         change = self._pending
         if change is None or Checkpoint.from_note(note).size < change.number:
             checkpoint = verify_note(note, self._valid)
-            self._signing.update(self._valid if len(self._valid) == 1 else _signers(note, self._valid))
+            self._signed_by(self._valid if len(self._valid) == 1 else _signers(note, self._valid))
             return checkpoint
         before = (*self._valid, *(key for key in change.retired if key in self._given))
         self._pending, self._valid = None, (change.new,)
         checkpoint = verify_note(note, [change.new])
-        self._signing.update(_signers(note, (change.new, *change.retired)))
         if not _signers(note, before):
-            if change.new not in self._given:
-                raise KeyProblem(f"no key before it signed in the key that entry {change.number} names")
-            words = "its new key was signed in by none before it; what follows rests on the key given"
+            self.unproven.append(change.number)
+            words = "its new key was signed in by none before it; what follows rests on a key given"
             self.notices.append(f"entry {change.number}: {words}.")
+        self._signed_by(_signers(note, (change.new, *change.retired)))
         return checkpoint
 
     def valid_here(self, note: str) -> bool:
@@ -121,6 +123,11 @@ class KeyChain:
                 "The newest key was not given: whoever stole one of the keys given, which are retired, "
                 "could have written what follows them."
             )
+
+    def _signed_by(self, keys: Sequence[PublicKey]) -> None:
+        self._signing.update(keys)
+        if self.unproven and any(key in self._given for key in keys):
+            self.unproven.clear()
 
     def _restored(self, entry: Entry, change: KeyChange) -> None:
         size, known = entry.payload.get("restored_size"), entry.payload.get("known_size")

@@ -257,6 +257,9 @@ class Walk:
             missing = _span(self.last + 1, head.checkpoint.size)
             words = f"missing: {head.source} covers {head.checkpoint.size} entries"
             self._fault(head.guarantee, self.last + 1, f"{missing}: {words}.")
+        for number in self.keys.unproven:
+            words = "the key that it names was signed in by none before it, and no key given signs after it"
+            self._fault(5, number, f"entry {number}: {words}.")
         for key in self.keys.strangers():
             words = f"the key {key.hash.hex()}, which was given, signs nothing up to here"
             self._fault(5, self.last, f"entry {self.last}: {words}.")

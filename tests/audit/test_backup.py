@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from audit.backup import make_backup
 from audit.cli import app
+from audit.entries import EntryDraft
 from audit.findings import Verification
 from audit.restoring import RestoreOrder, restore
 from audit.room import open_room, verify_room
@@ -213,3 +217,33 @@ def test_the_commands_back_up_restore_and_anchor(home: Path, tmp_path: Path) -> 
     code, text = run("verify", "--json", "--anchors", anchor)
     assert (code, json.loads(text)["verified"]) == (0, True)
     assert len(run("key", "--all")[1].splitlines()) == 2
+
+
+@given(st.lists(st.sampled_from(["append", "batch", "rotate", "backup", "restore"]), min_size=4, max_size=9))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_history_of_keys_and_restores_verifies_with_every_checkpoint_ever_made(steps: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        home, anchor, backups = Path(name) / "home", Path(name) / "anchor.txt", [Path(name) / "first"]
+        with open_room(home, create=True, anchors=anchor) as room:
+            make_backup(room, backups[0])
+            keys = [room.public_key]
+            append_one(room)
+        for number, step in enumerate(steps):
+            if step == "restore":
+                order = RestoreOrder(backups[-1], home, None, (anchor,), tuple(keys), True, "property")
+                restore(order, ADMIN)
+            with open_room(home, anchors=anchor) as room:
+                if step == "append":
+                    append_one(room)
+                elif step == "batch":
+                    room.ledger.append([EntryDraft("exam opened", {"entry": 1, "exam_id": "e"}, "r", "r")] * 3)
+                elif step == "rotate":
+                    rotate_key(room, "property", ADMIN)
+                elif step == "backup":
+                    backups.append(Path(name) / str(number))
+                    make_backup(room, backups[-1], [anchor])
+                if room.public_key not in keys:
+                    keys.append(room.public_key)
+                result = verify_room(room, [anchor])
+                assert sentences(result) == [], steps
+                assert result.size == room.ledger.count()
