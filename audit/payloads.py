@@ -86,6 +86,8 @@ class Refusal(Record):
     bundle_id: Digest
     sentence: str
     refused: tuple[RefusedRecord, ...]
+    #: Of a bundle of synthetic images; older bodies do not say.
+    synthetic: bool = False
 
 
 class Failure(Record):

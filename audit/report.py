@@ -2,9 +2,9 @@
 
 Guarantees of `render_report`:
 
-1. It is a function of the entry, the checkpoint and the stored pictures: no model, no clock, no font of the machine;
-   the same input gives the same bytes.
-2. What it shows is what the entry holds: a prediction that differs from the entry's own is refused.
+1. It is a function of what the ledger held of the entry at one size, and of the stored pictures and words: no model,
+   no clock, no font of the machine; the same input gives the same bytes.
+2. What it shows is what the entries hold: nothing else is handed to it.
 3. For an exam without a decision it holds no score, no weight, no probability.
 """
 
@@ -21,48 +21,48 @@ from audit.payloads import Refusal
 from audit.report_layout import Running, build_pdf, register_fonts
 from audit.report_pages import all_prototypes, evidence, inputs, model, summary
 from audit.report_proof import proof_page, refusal_footer, refusal_page
+from audit.report_reviews import reviews_so_far
+from audit.report_standing import Standing, standing
 from audit.room import Room
-from audit.signing import Checkpoint
 from medproto.errors import ReportError
 from medproto.records import Prediction
 
 __all__ = ["render_refusal", "render_report", "report_for"]
 
 
-def render_report(entry: Entry, prediction: Prediction, pictures: Callable[[str], bytes], proof: Checkpoint) -> bytes:
+def render_report(held: Standing, pictures: Callable[[str], bytes]) -> bytes:
     """The PDF of one scored exam.
 
     Args:
-        entry: the ledger entry of kind prediction.
-        prediction: the record it holds.
+        held: what the ledger held of an entry of kind prediction, and of its reviews.
         pictures: SHA-256 -> bytes from the evidence store.
-        proof: the signed checkpoint that covers the entry.
 
     Raises:
-        ReportError: the entry is of another kind or holds another prediction.
+        ReportError: the entry is of another kind.
         EvidenceMissing: a picture is absent or altered.
     """
-    if _recorded(entry) != prediction:  # guarantee 2
-        raise ReportError(f"entry {entry.number}: got a prediction that is not the one it holds, expected its own")
+    prediction = _recorded(held.entry)
     register_fonts()
     story = [
-        *summary(entry, prediction, pictures),
+        *summary(held, prediction, pictures),
         *evidence(prediction, pictures),
         *all_prototypes(prediction),
         *inputs(prediction),
+        *reviews_so_far(held),
         *model(prediction),
-        *proof_page(entry, prediction, proof),
+        *proof_page(held, prediction),
     ]
-    running = Running(f"Exam {prediction.exam_id}", _footer(entry), prediction.synthetic)
-    return build_pdf(story, running, f"Exam {prediction.exam_id}, entry {entry.number}")
+    running = Running(f"Exam {prediction.exam_id}", _footer(held), prediction.synthetic)
+    return build_pdf(story, running, f"Exam {prediction.exam_id}, entry {held.entry.number}")
 
 
-def render_refusal(entry: Entry, proof: Checkpoint) -> bytes:
+def render_refusal(held: Standing) -> bytes:
     """The one-page PDF of an exam of which no image could be scored.
 
     Raises:
         ReportError: the entry is no refusal.
     """
+    entry = held.entry
     if entry.kind != "refusal":
         raise ReportError(f"entry {entry.number}: got an entry of kind {entry.kind!r}, expected a refusal")
     try:
@@ -70,23 +70,22 @@ def render_refusal(entry: Entry, proof: Checkpoint) -> bytes:
     except ValidationError as err:
         raise ReportError(f"entry {entry.number}: its refusal cannot be read") from err
     register_fonts()
-    running = Running(refusal_footer(refusal.refused), _footer(entry), synthetic=False)
-    return build_pdf(refusal_page(entry, refusal, proof), running, f"Refused exam, entry {entry.number}")
+    running = Running(refusal_footer(refusal.refused), _footer(held), refusal.synthetic)
+    return build_pdf(refusal_page(held, refusal), running, f"Refused exam, entry {entry.number}")
 
 
-def report_for(room: Room, number: int) -> bytes:
-    """The PDF of one entry of a room: a scored exam or a refused one.
+def report_for(room: Room, number: int, at: int | None = None) -> bytes:
+    """The PDF of one entry of a room, a scored exam or a refused one, as of a log of `at` entries; of now, where None.
 
     Raises:
-        EntryNotFound: no such entry.
-        ReportError: an entry of another kind.
+        EntryNotFound: no such entry, or no commit ended at that size.
+        ReportError: an entry of another kind, or one that came later.
         EvidenceMissing: a picture is absent or altered.
     """
-    entry = room.ledger.entry(number)
-    proof = service.checkpoint_of(room, number)
-    if entry.kind == "refusal":
-        return render_refusal(entry, proof)
-    return render_report(entry, _recorded(entry), partial(service.picture, room, entry), proof)
+    held = standing(room, number, at)
+    if held.entry.kind == "refusal":
+        return render_refusal(held)
+    return render_report(held, partial(service.picture, room, held.entry))
 
 
 def _recorded(entry: Entry) -> Prediction:
@@ -99,5 +98,5 @@ def _recorded(entry: Entry) -> Prediction:
         raise ReportError(f"entry {entry.number}: its prediction cannot be read, expected a whole record") from err
 
 
-def _footer(entry: Entry) -> str:
-    return f"Ledger entry {entry.number}, leaf {entry.leaf[:16]}…"
+def _footer(held: Standing) -> str:
+    return f"Ledger entry {held.entry.number} of {held.size}, leaf {held.entry.leaf[:16]}…"

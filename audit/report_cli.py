@@ -19,6 +19,9 @@ from medproto.errors import ReportError
 def report(
     entry: Annotated[int, typer.Argument(help="Number of the ledger entry: a prediction or a refusal.", min=1)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the PDF goes.")],
+    at: Annotated[
+        int | None, typer.Option(min=1, help="As of a ledger of this many entries; a commit must have ended there.")
+    ] = None,
     home: Annotated[
         Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")
     ] = Path("medproto-home"),
@@ -29,9 +32,12 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write the report of one ledger entry as a PDF, and the export with the PDF's digest into the ledger."""
+    """Write the report of one ledger entry as a PDF, and the export with the PDF's digest into the ledger.
+
+    The report prints how many entries the ledger had; the same entry at the same size gives the same bytes.
+    """
     with open_room(home, url) as room:
-        data = report_for(room, entry)
+        data = report_for(room, entry, at)
         digest = hashlib.sha256(data).hexdigest()
         part = _written_beside(output, data)
         exported = service.report_exported(room, entry, digest, Actor(getpass.getuser(), "reader"))

@@ -20,7 +20,18 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph, Table, TableStyle
+from reportlab.platypus import (
+    BaseDocTemplate,
+    CondPageBreak,
+    Flowable,
+    Frame,
+    KeepTogether,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+    TableStyle,
+)
 
 from audit.report_words import RESEARCH_USE, SYNTHETIC
 
@@ -95,12 +106,16 @@ def register_fonts() -> None:
 
 def words(text: str, style: ParagraphStyle = BODY) -> Paragraph:
     """A paragraph of plain text; markup characters in it are printed, not obeyed."""
-    return Paragraph(escape(text), style)
+    return Paragraph(escape(printable(text, style.fontName)), style)
 
 
-def labelled(label: str, text: str, style: ParagraphStyle = SMALL) -> Paragraph:
-    """A quiet label and its value on one line."""
-    return Paragraph(f'<font color="{QUIET.hexval().replace("0x", "#")}">{escape(label)}</font> {escape(text)}', style)
+def printable(text: str, font: str = SANS) -> str:
+    """The text with every character that the embedded font cannot draw spelled as its code point, such as `‹U+4E2D›`.
+
+    An empty box would say nothing, and PDF/A forbids it.
+    """
+    glyphs = pdfmetrics.getFont(font).face.charToGlyph
+    return "".join(c if ord(c) in glyphs or c in "\n\t" else f"‹U+{ord(c):04X}›" for c in text)
 
 
 def table(rows: Sequence[Sequence[Cell]], widths: Sequence[float], header: bool = True) -> Table:
@@ -117,7 +132,20 @@ def table(rows: Sequence[Sequence[Cell]], widths: Sequence[float], header: bool 
     ]
     if header:
         commands.append(("LINEBELOW", (0, 0), (-1, 0), 0.8, NEUTRAL_COLOUR))
-    return Table(cells, colWidths=list(widths), repeatRows=int(header), style=TableStyle(commands), hAlign="LEFT")
+    style = TableStyle(commands)
+    # A row that is higher than a page, such as one with a long comment, is broken inside.
+    return Table(cells, colWidths=list(widths), repeatRows=int(header), style=style, hAlign="LEFT", splitInRow=1)
+
+
+def section(heading: str, note: str, content: Sequence[Flowable]) -> list[Flowable]:
+    """A heading that is never left alone at the foot of a page."""
+    head: list[Flowable] = [Spacer(0, 5 * mm), words(heading, HEADING)]
+    if note:
+        head.append(words(note, SMALL_QUIET))
+    head.append(Spacer(0, 1.5 * mm))
+    if isinstance(content[0], Table) and content[0].repeatRows:
+        return [CondPageBreak(40 * mm), *head, *content]
+    return [KeepTogether([*head, content[0]]), *content[1:]]
 
 
 def build_pdf(story: Sequence[Flowable], running: Running, title: str) -> bytes:
@@ -197,6 +225,7 @@ class NumberedCanvas(Canvas):  # type: ignore[misc] # reportlab has no types
 
 def clipped(text: str, width: float, size: float, font: str = SANS) -> str:
     """The text, shortened in its middle with an ellipsis where it is wider than the room it has."""
+    text = printable(text, font)
     if pdfmetrics.stringWidth(text, font, size) <= width:
         return text
     for keep in range(len(text) - 1, 1, -1):

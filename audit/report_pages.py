@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer, Table
+from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table
 
 from audit.report_cards import evidence_card
 from audit.report_drawing import ScoreBar, wall
@@ -15,13 +15,13 @@ from audit.report_layout import (
     BODY,
     BODY_QUIET,
     FOR_COLOUR,
-    HEADING,
     LEAD,
     NEUTRAL_COLOUR,
     RULE,
     SMALL_QUIET,
     TITLE,
     WIDTH,
+    section,
     table,
     words,
 )
@@ -41,17 +41,17 @@ from medproto.records import BreastScore, Prediction
 from medproto.summary import SIDES, Evidence, case_sentence, has_score, number, opposing, percent, signed, supporting
 
 if TYPE_CHECKING:
-    from audit.entries import Entry
+    from audit.report_standing import Standing
 
 _GAP: Final = 3 * mm
 _DECISION_COLOURS: Final = {"flagged": FOR_COLOUR, "not flagged": NEUTRAL_COLOUR, "no decision": AGAINST_COLOUR}
 
 
-def summary(entry: Entry, prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
+def summary(standing: Standing, prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
     """First page: whose exam, the conclusion, the score on its axis, and the views as they hang."""
     story: list[Flowable] = [
         words(f"Exam {prediction.exam_id}", TITLE),
-        words(_scored_by(entry, prediction), BODY_QUIET),
+        words(_scored_by(standing, prediction), BODY_QUIET),
     ]
     story += [Spacer(0, _GAP), outcome_box(case_sentence(prediction), prediction.decision)]
     story += [Spacer(0, 1 * mm), words(conclusion(prediction)), Spacer(0, _GAP)]
@@ -77,7 +77,7 @@ def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[F
     """Each pair 'this looks like that', then what speaks against it, in sections of their own."""
     name = f"“{prediction.positive_class}”"
     story: list[Flowable] = [CondPageBreak(120 * mm)]
-    story += _section(
+    story += section(
         f"What speaks for {name}: this looks like that",
         "Left: a patch of this exam. Right: the training patch that the prototype is.",
         _cards(supporting(prediction), prediction, pictures, against=False)
@@ -85,7 +85,7 @@ def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[F
     )
     against = _cards(opposing(prediction), prediction, pictures, against=True)
     said = counter_words(prediction)
-    return story + _section(
+    return story + section(
         f"Counter-evidence: what speaks against {name}",
         f"{said} Their boxes are not drawn on the views." if against else "",
         against or [words(said)],
@@ -127,7 +127,7 @@ def all_prototypes(prediction: Prediction) -> list[Flowable]:
         if scored
         else "Weights and contributions are left out: they would add up to a score, and none is shown for this exam."
     )
-    return _section("All prototypes", note, [table(rows, [w * mm for w in widths])])
+    return section("All prototypes", note, [table(rows, [w * mm for w in widths])])
 
 
 def inputs(prediction: Prediction) -> list[Flowable]:
@@ -138,17 +138,17 @@ def inputs(prediction: Prediction) -> list[Flowable]:
         if findings
         else [words("The input checks found nothing to report.")]
     )
-    story = _section("Input checks", "", found)
+    story = section("Input checks", "", found)
     if prediction.refused:
         rows = [
             [r.image_id, " ".join(refusal_reasons(r)), ", ".join(f.code for f in r.findings)]
             for r in prediction.refused
         ]
         listed = table([["Image", "Why it was not scored", "Code"], *rows], [50 * mm, 86 * mm, 42 * mm])
-        story += _section("Images that were refused", "", [listed])
+        story += section("Images that were refused", "", [listed])
     head = ["View", "Image", "Pixels and spacing", "How it was rendered", "Scored as"]
     shown = [[i.title, i.image_id, *input_words(i)] for i in prediction.images]
-    story += _section("Images that were scored", "", [table([head, *shown], [w * mm for w in (18, 40, 32, 56, 32)])])
+    story += section("Images that were scored", "", [table([head, *shown], [w * mm for w in (18, 40, 32, 56, 32)])])
     return story
 
 
@@ -164,7 +164,7 @@ def model(prediction: Prediction) -> list[Flowable]:
         rows.append(["Logits", logits])
     rows.append(["Classes", ", ".join(prediction.classes) + f"; positive: {prediction.positive_class}"])
     rows.append(["Software", ", ".join(f"{name} {version}" for name, version in sorted(prediction.software.items()))])
-    return _section("Model", "", [table(rows, [48 * mm, WIDTH - 48 * mm], header=False)])
+    return section("Model", "", [table(rows, [48 * mm, WIDTH - 48 * mm], header=False)])
 
 
 def outcome_box(text: str, decision: str) -> Flowable:
@@ -182,9 +182,12 @@ def outcome_box(text: str, decision: str) -> Flowable:
     return bar
 
 
-def _scored_by(entry: Entry, prediction: Prediction) -> str:
+def _scored_by(standing: Standing, prediction: Prediction) -> str:
+    entry, count = standing.entry, len(standing.reviews)
+    reviewed = "not reviewed" if not count else f"reviewed {'once' if count == 1 else f'{count} times'}"
     return (
-        f"Patient {prediction.patient_id}. Scored on {entry.time:%d %B %Y, %H:%M} UTC by {entry.actor} ({entry.role})."
+        f"Patient {prediction.patient_id}. Scored on {entry.time:%d %B %Y, %H:%M} UTC by {entry.actor} ({entry.role}); "
+        f"{reviewed} in the first {standing.size} entries of the ledger."
     )
 
 
@@ -238,14 +241,3 @@ def _cards(
     items: Sequence[Evidence], prediction: Prediction, pictures: Callable[[str], bytes], against: bool
 ) -> list[Flowable]:
     return [evidence_card(item, prediction, pictures, against) for item in items]
-
-
-def _section(heading: str, note: str, content: list[Flowable]) -> list[Flowable]:
-    """A heading that is never left alone at the foot of a page."""
-    head: list[Flowable] = [Spacer(0, 5 * mm), words(heading, HEADING)]
-    if note:
-        head.append(words(note, SMALL_QUIET))
-    head.append(Spacer(0, 1.5 * mm))
-    if isinstance(content[0], Table) and content[0].repeatRows:
-        return [CondPageBreak(40 * mm), *head, *content]
-    return [KeepTogether([*head, content[0]]), *content[1:]]

@@ -27,9 +27,8 @@ from audit.report_words import refusal_reasons
 from medproto.records import Prediction, RefusedRecord
 
 if TYPE_CHECKING:
-    from audit.entries import Entry
     from audit.payloads import Refusal
-    from audit.signing import Checkpoint
+    from audit.report_standing import Standing
 
 #: Width of a character of the embedded monospaced font, in units of its size.
 _MONO_WIDTH: Final = 0.6025
@@ -38,7 +37,7 @@ _MONO_WIDTH: Final = 0.6025
 _Image: TypeAlias = tuple[str, str, str, str | None]
 
 
-def proof_page(entry: Entry, prediction: Prediction, checkpoint: Checkpoint) -> list[Flowable]:
+def proof_page(standing: Standing, prediction: Prediction) -> list[Flowable]:
     """What an auditor needs to check this report against the ledger, without the model."""
     images: list[_Image] = [
         (image.title, image.image_id, image.file_sha256, image.pixels_sha256) for image in prediction.images
@@ -48,18 +47,21 @@ def proof_page(entry: Entry, prediction: Prediction, checkpoint: Checkpoint) -> 
         PageBreak(),
         words("Proof", TITLE),
         words(
-            "This report was made from one ledger entry and the pictures that the entry names, and from nothing else.",
+            "This report was made from one ledger entry and its reviews, as of a log of the size below, and from the "
+            "pictures and words that they name; from nothing else.",
             BODY_QUIET,
         ),
         Spacer(0, 3 * mm),
-        *_entry_table(entry, prediction.bundle_id),
-        *_checkpoint(checkpoint),
+        *_entry_table(standing, prediction.bundle_id),
+        *_checkpoint(standing),
+        *_inclusion(standing),
         *_digests(images),
     ]
 
 
-def refusal_page(entry: Entry, refusal: Refusal, checkpoint: Checkpoint) -> list[Flowable]:
+def refusal_page(standing: Standing, refusal: Refusal) -> list[Flowable]:
     """The whole report of an exam of which no image could be scored."""
+    entry = standing.entry
     count = len(refusal.refused)
     said = f"Refused: {refusal.sentence}" if refusal.sentence else "Refused: no image of this exam could be scored."
     story: list[Flowable] = [
@@ -80,7 +82,8 @@ def refusal_page(entry: Entry, refusal: Refusal, checkpoint: Checkpoint) -> list
         story.append(words("The exam held no image file at all."))
     story += [Spacer(0, 5 * mm), words("Proof", HEADING), Spacer(0, 1.5 * mm)]
     images: list[_Image] = [("refused", r.image_id, r.file_sha256, None) for r in refusal.refused]
-    return [*story, *_entry_table(entry, refusal.bundle_id), *_checkpoint(checkpoint), *_digests(images)]
+    proof = [*_entry_table(standing, refusal.bundle_id), *_checkpoint(standing), *_inclusion(standing)]
+    return [*story, *proof, *_digests(images)]
 
 
 def refusal_footer(refused: tuple[RefusedRecord, ...]) -> str:
@@ -88,9 +91,10 @@ def refusal_footer(refused: tuple[RefusedRecord, ...]) -> str:
     return f"Refused exam, {len(refused)} {'image' if len(refused) == 1 else 'images'}"
 
 
-def _entry_table(entry: Entry, bundle_id: str) -> list[Flowable]:
+def _entry_table(standing: Standing, bundle_id: str) -> list[Flowable]:
+    entry = standing.entry
     rows: list[list[Cell]] = [
-        ["Ledger entry", f"{entry.number} ({entry.kind})"],
+        ["Ledger entry", f"{entry.number} ({entry.kind}), in a log of {standing.size} entries"],
         ["Written", f"{entry.time:%Y-%m-%dT%H:%M:%S.%fZ} by {entry.actor}, role {entry.role}"],
         ["Leaf hash of this entry", words(entry.leaf, DIGEST)],
         ["Leaf hash of the entry before", words(entry.previous, DIGEST)],
@@ -99,7 +103,8 @@ def _entry_table(entry: Entry, bundle_id: str) -> list[Flowable]:
     return [table(rows, [48 * mm, WIDTH - 48 * mm], header=False), Spacer(0, 5 * mm)]
 
 
-def _checkpoint(checkpoint: Checkpoint) -> list[Flowable]:
+def _checkpoint(standing: Standing) -> list[Flowable]:
+    checkpoint = standing.checkpoint
     lines = checkpoint.note.rstrip("\n").split("\n")
     # The signature stays on one line where it can: a line broken by the page is a line mistyped by the checker.
     size = max(4.6, min(DIGEST.fontSize, (WIDTH - 7 * mm) / (_MONO_WIDTH * max(map(len, lines)))))
@@ -119,8 +124,19 @@ def _checkpoint(checkpoint: Checkpoint) -> list[Flowable]:
         f"Signed over the first {checkpoint.size} entries of {checkpoint.origin}. Whoever holds the public key can "
         "check with “medproto audit verify” that this entry is among them and was not altered."
     )
+    heading = [words("Signed checkpoint", HEADING), words(told, SMALL_QUIET), Spacer(0, 1.5 * mm)]
+    return [KeepTogether([*heading, framed]), Spacer(0, 5 * mm)]
+
+
+def _inclusion(standing: Standing) -> list[Flowable]:
+    """The audit path from the leaf to the root of the checkpoint (RFC 6962 section 2.1.1), from the leaf up."""
+    path = [node.hex() for node in standing.proof.path]
+    lines = [words(f"{i}  {node}", DIGEST) for i, node in enumerate(path, start=1)]
+    said = f"Leaf {standing.entry.number - 1}, counted from 0, in a tree of {standing.size}: hashes from the leaf up."
     return [
-        KeepTogether([words("Signed checkpoint", HEADING), words(told, SMALL_QUIET), Spacer(0, 1.5 * mm), framed]),
+        KeepTogether(
+            [words("Inclusion proof", HEADING), words(said, SMALL_QUIET), *(lines or [words("The leaf is the root.")])]
+        ),
         Spacer(0, 5 * mm),
     ]
 

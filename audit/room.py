@@ -61,6 +61,8 @@ class BundleScorer:
     bundle_id: Digest
     bundle_name: str
     score: Scorer
+    #: Whether the bundle was trained on synthetic images: what it refuses is marked so, as what it scores is.
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,9 @@ def score_exam(room: Room, paths: Sequence[Path], scorer: BundleScorer, actor: A
         scored = scorer.score(paths, room.pseudonym)
         sealed = _keep_pictures(room, scored, scorer)  # 2
     except EmptyExam as err:
-        refusal = Refusal(intent=number, bundle_id=bundle_id, sentence=str(err), refused=err.refused)
+        refusal = Refusal(
+            intent=number, bundle_id=bundle_id, sentence=str(err), refused=err.refused, synthetic=scorer.synthetic
+        )
         return _append(room, "refusal", refusal, actor)
     except MedprotoError as err:
         return _append(room, "failure", _failure(number, scorer, err), actor)

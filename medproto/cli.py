@@ -76,7 +76,9 @@ def score(
             outcome.failed += 1
             console.print(f"{path.name}/ not scored: {err}", markup=False, highlight=False)
     groups = group_exams(files) if files else []
-    judge = BundleScorer(loaded.bundle_id, loaded.manifest.name, scorer(loaded, _box(region)))
+    judge = BundleScorer(
+        loaded.bundle_id, loaded.manifest.name, scorer(loaded, _box(region)), loaded.manifest.synthetic
+    )
     actor = Actor(getpass.getuser(), "reader")
     with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
         register_bundle(room, loaded, actor)

@@ -11,9 +11,12 @@ from pypdf import PdfReader
 from pypdf.generic import IndirectObject
 
 from audit.entries import NO_LEAF, Entry, EntryDraft, EntryKind, decode, encode
-from audit.payloads import Refusal
+from audit.payloads import MEANINGS, Refusal, Review, Verdict
+from audit.proofs import Proof
+from audit.queries import ReviewRecord
 from audit.report import render_refusal, render_report
-from audit.report_words import NO_BETTER, UNCHECKED
+from audit.report_standing import Standing, StandingReview
+from audit.report_words import NO_BETTER, RESEARCH_USE, SYNTHETIC, UNCHECKED
 from audit.signing import Checkpoint
 from medproto.errors import EvidenceMissing, ReportError
 from medproto.records import GateFinding, Prediction, RefusedRecord, Scored
@@ -43,8 +46,26 @@ def entry_of(payload: dict[str, Any], kind: EntryKind = "prediction") -> Entry:
 
 def rendered(scored: Scored) -> bytes:
     """The report of a scored exam."""
-    entry = entry_of({"intent": 6, "prediction": scored.prediction.model_dump(mode="json")})
-    return render_report(entry, scored.prediction, scored.pictures.__getitem__, CHECKPOINT)
+    return render_report(standing_of(prediction_entry(scored)), scored.pictures.__getitem__)
+
+
+def prediction_entry(scored: Scored) -> Entry:
+    """The entry that holds a scored exam."""
+    return entry_of({"intent": 6, "prediction": scored.prediction.model_dump(mode="json")})
+
+
+def standing_of(entry: Entry, *reviews: StandingReview) -> Standing:
+    """An entry with its reviews in a log of 7 entries."""
+    return Standing(Proof(entry, (b"\x01" * 32, b"\x02" * 32), CHECKPOINT, None, (), ()), reviews)
+
+
+def review_of(comment: str, actor: str = "ada.reader", verdict: Verdict = "agree") -> StandingReview:
+    """A review with this comment, as read from the ledger."""
+    signed = Review(
+        verdict=verdict, reason="as before", comment=comment, entry=7, exam_id="exam-1", meaning=MEANINGS[verdict]
+    )
+    entry = entry_of(signed.model_dump(mode="json"), "review")
+    return StandingReview(ReviewRecord(8, actor, "radiologist", entry.time, signed), entry, ())
 
 
 def text_of(pdf: bytes) -> str:
@@ -184,10 +205,41 @@ def test_missing_views_are_labelled_gaps_and_refused_images_give_their_reason() 
 
 def test_the_proof_page_holds_leaf_checkpoint_and_bundle() -> None:
     scored = make_scored()
-    entry = entry_of({"intent": 6, "prediction": scored.prediction.model_dump(mode="json")})
-    text = text_of(render_report(entry, scored.prediction, scored.pictures.__getitem__, CHECKPOINT))
+    entry = prediction_entry(scored)
+    text = text_of(render_report(standing_of(entry), scored.pictures.__getitem__))
     for value in (entry.leaf, entry.previous, BUNDLE_ID, "Az3grlgt" * 11, "2026-11-22T09:14:05.120000Z"):
         assert value in text
+
+
+def test_reviews_so_far_say_who_when_what_it_means_and_why() -> None:
+    scored = make_scored()
+    held = standing_of(prediction_entry(scored), review_of("seen twice"), review_of("", "bo.reader", "disagree"))
+    text = text_of(render_report(held, scored.pictures.__getitem__))
+    for said in ("reviewed 2 times in the first 7 entries", "ada.reader (radiologist)", "2026-11-22 09:14:05"):
+        assert said in text
+    for said in (MEANINGS["agree"], MEANINGS["disagree"], "Comment: seen twice.", "Reason: as before.", "bo.reader"):
+        assert said in text
+
+
+def test_a_report_without_review_says_so_and_at_which_size() -> None:
+    text = text_of(rendered(make_scored()))
+    assert "not reviewed in the first 7 entries" in text
+    assert "None is among the first 7 entries of the ledger." in text
+
+
+def test_a_comment_longer_than_a_page_is_broken_and_printed_whole() -> None:
+    scored, comment = make_scored(), " ".join(f"word{i}" for i in range(2000))
+    held = standing_of(prediction_entry(scored), review_of(comment))
+    text = text_of(render_report(held, scored.pictures.__getitem__))
+    assert all(f"word{i}" in text for i in (0, 999, 1999))
+
+
+def test_characters_without_glyph_are_spelled_and_not_left_blank() -> None:
+    scored = make_scored()
+    held = standing_of(prediction_entry(scored), review_of("中 ok", "李.reader"))
+    text = text_of(render_report(held, scored.pictures.__getitem__))
+    assert "‹U+4E2D› ok" in text
+    assert "‹U+674E›.reader" in text
 
 
 def test_accented_greek_and_cyrillic_names_are_printed() -> None:
@@ -202,44 +254,47 @@ def test_markup_in_a_name_is_printed_and_not_obeyed() -> None:
 def test_an_entry_of_another_kind_is_refused() -> None:
     scored = make_scored()
     with pytest.raises(ReportError, match="got an entry of kind 'review', expected a prediction"):
-        render_report(entry_of({}, "review"), scored.prediction, scored.pictures.__getitem__, CHECKPOINT)
+        render_report(standing_of(entry_of({}, "review")), scored.pictures.__getitem__)
 
 
 def test_an_empty_entry_is_refused() -> None:
     scored = make_scored()
     with pytest.raises(ReportError, match="its prediction cannot be read"):
-        render_report(entry_of({}), scored.prediction, scored.pictures.__getitem__, CHECKPOINT)
-
-
-def test_a_prediction_that_is_not_the_entrys_own_is_refused() -> None:
-    scored = make_scored(exam="1")
-    entry = entry_of({"intent": 6, "prediction": make_scored(exam="2").prediction.model_dump(mode="json")})
-    with pytest.raises(ReportError, match="not the one it holds"):
-        render_report(entry, scored.prediction, scored.pictures.__getitem__, CHECKPOINT)
+        render_report(standing_of(entry_of({})), scored.pictures.__getitem__)
 
 
 def test_a_picture_that_is_no_picture_is_refused() -> None:
     scored = make_scored()
-    entry = entry_of({"intent": 6, "prediction": scored.prediction.model_dump(mode="json")})
     with pytest.raises(EvidenceMissing, match="no PNG"):
-        render_report(entry, scored.prediction, lambda digest: b"not a picture", CHECKPOINT)
+        render_report(standing_of(prediction_entry(scored)), lambda digest: b"not a picture")
 
 
 def test_a_refused_exam_gets_one_page_with_reasons_and_proof() -> None:
     refusal = Refusal(
-        intent=6, bundle_id=BUNDLE_ID, sentence="No image of this exam can be scored.", refused=(REFUSED,)
+        intent=6,
+        bundle_id=BUNDLE_ID,
+        sentence="No image of this exam can be scored.",
+        refused=(REFUSED,),
+        synthetic=True,
     )
     entry = entry_of(refusal.model_dump(mode="json"), "refusal")
-    pdf = render_refusal(entry, CHECKPOINT)
+    pdf = render_refusal(standing_of(entry))
     text = text_of(pdf)
     assert len(PdfReader(io.BytesIO(pdf)).pages) == 1
-    for value in ("No image of this exam can be scored.", "FOR_PROCESSING", REFUSED.file_sha256, entry.leaf):
+    for value in (
+        "No image of this exam can be scored.",
+        "FOR_PROCESSING",
+        REFUSED.file_sha256,
+        entry.leaf,
+        SYNTHETIC,
+        RESEARCH_USE,
+    ):
         assert value in text
 
 
 def test_a_prediction_gets_no_refusal_page() -> None:
     with pytest.raises(ReportError, match="expected a refusal"):
-        render_refusal(entry_of({}), CHECKPOINT)
+        render_refusal(standing_of(entry_of({})))
 
 
 def _objects(pdf: bytes) -> list[dict[str, Any]]:

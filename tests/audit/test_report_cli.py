@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
 import typer
+from pypdf import PdfReader
 from typer.testing import CliRunner
 
 from audit.evidence import sealed_of
 from audit.report import report_for
 from audit.report_cli import report
-from audit.service import Actor, BundleScorer, Entry, LedgerFilter, ledger_page, open_room, score_exam
+from audit.service import (
+    Actor,
+    BundleScorer,
+    Entry,
+    LedgerFilter,
+    Opinion,
+    ledger_page,
+    open_room,
+    review,
+    score_exam,
+)
 from medproto.errors import EmptyExam, EntryNotFound, EvidenceMissing, MedprotoError, ReportError
 from medproto.records import Scored
 from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
@@ -34,7 +46,7 @@ def home(tmp_path: Path) -> Path:
     film.write_bytes(b"film")
     with open_room(tmp_path / "home", create=True) as room:
         for score in (scorer_of(make_scored()), refusing):
-            score_exam(room, [film], BundleScorer(BUNDLE_ID, "factory-phantom", score), ACTOR)
+            score_exam(room, [film], BundleScorer(BUNDLE_ID, "factory-phantom", score, synthetic=True), ACTOR)
     return tmp_path / "home"
 
 
@@ -60,11 +72,28 @@ def test_the_file_is_the_one_whose_digest_the_ledger_holds(home: Path, tmp_path:
     assert exported.refers_to == number
 
 
-def test_a_later_export_gives_the_same_bytes(home: Path, tmp_path: Path) -> None:
-    first, second = tmp_path / "first.pdf", tmp_path / "second.pdf"
-    for pdf in (first, second):
-        run("3", "-o", str(pdf), "--home", str(home))
-    assert first.read_bytes() == second.read_bytes()
+def test_a_refusal_by_a_bundle_of_synthetic_images_is_marked_so(home: Path) -> None:
+    with open_room(home) as room:
+        assert "SYNTHETIC" in PdfReader(io.BytesIO(report_for(room, 5))).pages[0].extract_text()
+
+
+def test_a_later_export_as_of_the_same_size_gives_the_same_bytes(home: Path, tmp_path: Path) -> None:
+    first, later, again = tmp_path / "first.pdf", tmp_path / "later.pdf", tmp_path / "again.pdf"
+    run("3", "-o", str(first), "--home", str(home))
+    with open_room(home) as room:
+        review(room, 3, Opinion(verdict="disagree", reason="seen twice"), ACTOR)
+    run("3", "-o", str(later), "--home", str(home))
+    assert run("3", "-o", str(again), "--home", str(home), "--at", "5") is None
+    assert first.read_bytes() == again.read_bytes() != later.read_bytes()
+    texts = ["".join(page.extract_text() for page in PdfReader(pdf).pages) for pdf in (again, later)]
+    assert ["seen twice" in text for text in texts] == [False, True]
+
+
+@pytest.mark.parametrize(("at", "words"), [("2", "got a log of 2 entries"), ("99", "got size 99")])
+def test_a_size_that_cannot_be_is_refused(home: Path, tmp_path: Path, at: str, words: str) -> None:
+    error = run("3", "-o", str(tmp_path / "exam.pdf"), "--home", str(home), "--at", at)
+    assert words in str(error)
+    assert exports(home) == ()
 
 
 def test_an_entry_of_another_kind_is_refused_and_nothing_is_written(home: Path, tmp_path: Path) -> None:
