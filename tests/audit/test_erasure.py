@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -90,6 +91,20 @@ def test_nothing_of_an_erased_patient_is_left_in_the_room(room: Room, exam: int)
     assert_erased(room, exam, erasure.number)
     kept = {sha256(path.read_bytes()) for path in room.evidence.root.rglob("*") if path.is_file()}
     assert not kept & previews
+
+
+def test_free_pages_of_an_sqlite_that_overwrites_nothing_are_rewritten(room: Room, exam: int) -> None:
+    room.close()
+    with sqlite3.connect(room.home / "ledger.sqlite") as conn:
+        conn.execute("PRAGMA secure_delete = OFF")  # some builds of SQLite overwrite what is deleted, most do not
+        conn.execute("INSERT INTO identity VALUES (?, 'patient-0', X'00', '')", (f"{NAME}, born in 1815" * 500,))
+        conn.commit()
+        conn.execute("DELETE FROM identity WHERE pseudonym = 'patient-0'")
+    conn.close()
+    erase(room, patient_behind(room, exam), "request", ADMINISTRATOR)
+    assert "ledger.sqlite" in holding(room.home, "born in 1815")
+    assert finish_erasures(room).scrubbed
+    assert holding(room.home, "born in 1815") == []
 
 
 def test_the_others_keep_their_pictures(room: Room, exam: int) -> None:
