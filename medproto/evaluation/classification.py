@@ -73,7 +73,8 @@ def wilson(share: float, total: float) -> Interval:
 
 
 def choose_operating_point(margins: Vector, positive: NDArray[np.bool_], sensitivity: float) -> OperatingPoint:
-    """The highest margin at and above which at least that share of the positives lies; chosen on validation exams.
+    """The highest margin at and above which at least that share of the positives lies, lowered as far as no further
+    negative is flagged for it; chosen on validation exams.
 
     Raises:
         TrainingError: there is no positive or no negative.
@@ -82,13 +83,15 @@ def choose_operating_point(margins: Vector, positive: NDArray[np.bool_], sensiti
         raise TrainingError("operating point: got validation exams of one class only, expected both")
     falling = np.sort(margins[positive])[::-1]
     threshold = falling[int(np.ceil(sensitivity * len(falling))) - 1]
+    spared = margins[~positive & (margins < threshold)]
+    threshold = margins[positive & (margins > (spared.max() if len(spared) else -np.inf))].min()
     # Half way down to the next lower margin, so that rounding on another processor does not unflag the case that set
     # it.
     lower = margins[margins < threshold]
     point = float((threshold + lower.max()) / 2) if len(lower) else float(threshold)
-    reached, spared = at_point(margins, positive, point)
+    reached, specificity = at_point(margins, positive, point)
     rule = f"sensitivity of at least {sensitivity:.0%} on {len(margins)} validation exams"
-    return OperatingPoint(margin=point, rule=rule, sensitivity=reached, specificity=spared)
+    return OperatingPoint(margin=point, rule=rule, sensitivity=reached, specificity=specificity)
 
 
 def at_point(margins: Vector, positive: NDArray[np.bool_], point: float) -> tuple[float, float]:

@@ -100,8 +100,18 @@ def test_operating_point_reaches_what_was_asked_for(wanted: float) -> None:
         point = choose_operating_point(margins, positive, wanted)
         assert point.sensitivity >= wanted
         assert (point.sensitivity, point.specificity) == at_point(margins, positive, point.margin)
-        higher = np.nextafter(margins[positive & (margins >= point.margin)].min(), np.inf)
-        assert at_point(margins, positive, higher)[0] < wanted
+        below = margins < point.margin
+        assert not below.any() or not positive[below][margins[below].argmax()]
+        flagged = margins[~positive & ~below]
+        # To spare one more negative takes a point at which too few positives are left.
+        assert not len(flagged) or at_point(margins, positive, np.nextafter(flagged.min(), np.inf))[0] < wanted
+
+
+def test_operating_point_gives_no_sensitivity_away() -> None:
+    margins, positive = np.array([-3.0, -1.0, 2.0, 4.0, 5.0]), np.array([False, False, True, True, True])
+    point = choose_operating_point(margins, positive, 0.6)
+    assert point.margin == 0.5  # no negative lies between -1 and 4
+    assert (point.sensitivity, point.specificity) == (1.0, 1.0)
 
 
 def test_operating_point_below_all_margins_flags_everyone() -> None:
