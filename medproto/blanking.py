@@ -7,7 +7,6 @@ breast is blanked to its mean grey; random boxes of the same area in the breast 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medproto.attribution import InputBox, Place, area_of, boxes, gradients, region, square
+from medproto.blurring import mean_grey, surround
 from medproto.explain import ScoredViews
 from medproto.model.protopnet import ProtoPNet
 from medproto.model.similarity import distance_maps
@@ -26,10 +26,6 @@ from medproto.transforms import Geometry
 
 #: The kind of box that is shown first: of the three the one that takes most (`benchmarks/blanking.py`).
 DEFAULT_BOX: Final[BoxKind] = "patch"
-#: What is blurred into a box: a Gaussian of this share of its side, so that the surround next to it counts most.
-BLUR_SHARE = 0.25
-#: A surround that weighs less is none.
-_NOTHING = 1e-30
 #: Blanked inputs that go through the network at once.
 BATCH = 8
 
@@ -124,30 +120,21 @@ def check_places(seen: Seen, places: Sequence[Place], check: Check = CHECKED) ->
 def blank(image: Tensor, breast: Tensor, box: InputBox) -> Tensor:
     """The image with a box of its breast replaced by its blurred surround in the breast.
 
-    The blur is a normalised convolution (Knutsson and Westin 1993): the box itself and what is not breast weigh
-    nothing in it. Of a lesion that the box cuts it leaves less than the fill of `blurring`, which meets the box's rim
-    pixel by pixel. Pixels that the box covers in part are replaced in part. A box without a surround becomes the
-    breast's mean grey.
+    Pixels that the box covers in part are replaced in part. A box without a surround becomes the breast's mean grey.
 
     Args:
         image: shape (Y, X), in [0, 1].
         breast: shape (Y, X), truth values.
     """
-    sigma = math.sqrt(box.area_px) * BLUR_SHARE
     rows, columns = (torch.arange(length, dtype=torch.double) + 0.5 for length in image.shape)
     down, across = _covered(rows, box.top, box.bottom), _covered(columns, box.left, box.right)
     inside = torch.outer(down, across)
-    weight = breast.double() * (inside == 0)
     high, wide = torch.nonzero(down).flatten(), torch.nonzero(across).flatten()
-    blur_rows = torch.exp(-((rows[high].unsqueeze(1) - rows) ** 2) / (2 * sigma**2))
-    blur_columns = torch.exp(-((columns[wide].unsqueeze(1) - columns) ** 2) / (2 * sigma**2))
-    mass = blur_rows @ weight @ blur_columns.T
-    values = blur_rows @ (weight * image.double()) @ blur_columns.T
-    surround = torch.where(mass > _NOTHING, values / mass.clamp(min=_NOTHING), _mean_grey(image, breast).double())
     part = slice(int(high[0]), int(high[-1]) + 1), slice(int(wide[0]), int(wide[-1]) + 1)
+    fill = surround(image, breast, inside > 0, part, box.area_px)
     share = inside[part] * (breast[part] > 0)
     blanked = image.clone()
-    blanked[part] = (image[part].double() * (1 - share) + surround * share).to(image.dtype)
+    blanked[part] = (image[part].double() * (1 - share) + fill * share).to(image.dtype)
     return blanked
 
 
@@ -156,18 +143,12 @@ def _covered(centres: Tensor, low: float, high: float) -> Tensor:
     return (torch.clamp(centres + 0.5, max=high) - torch.clamp(centres - 0.5, min=low)).clamp(min=0)
 
 
-def _mean_grey(image: Tensor, breast: Tensor) -> Tensor:
-    """Mean of the image in its breast; zero where there is none."""
-    here = breast > 0
-    return (image * here).sum() / here.sum().clamp(min=1)
-
-
 def _blanked(seen: Seen, job: _Job) -> Tensor:
     """Shape (1, Y, X)."""
     view, box = job
     image, breast = seen.images[view, 0], seen.breast[view]
     if box is None:
-        return torch.where(breast > 0, _mean_grey(image, breast), image).unsqueeze(0)
+        return torch.where(breast > 0, mean_grey(image, breast), image).unsqueeze(0)
     return blank(image, breast, box).unsqueeze(0)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from medproto.attribution import InputBox
+from medproto.blanking import blank
 from medproto.blurring import blurred_surround
 
 #: All of an image is breast.
-ALL = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+ALL = torch.ones(1, 1, 64, 64, dtype=torch.bool)
 
 
 def square(rows: slice, columns: slice, size: int = 64) -> torch.Tensor:
@@ -26,7 +28,7 @@ def test_nothing_outside_the_mask_is_touched() -> None:
     images = torch.rand(2, 1, 50, 37, generator=torch.Generator().manual_seed(0))
     where = torch.zeros(2, 1, 50, 37, dtype=torch.bool)
     where[0, :, 10:20, 5:30] = True
-    filled = blurred_surround(images, where, ALL)
+    filled = blurred_surround(images, where, torch.ones_like(where))
     assert torch.equal(filled[~where], images[~where])
     assert torch.equal(filled[1], images[1])
     assert not torch.equal(filled[0], images[0])
@@ -60,3 +62,20 @@ def test_an_image_that_is_masked_as_a_whole_becomes_its_mean() -> None:
     whole = torch.ones_like(images, dtype=torch.bool)
     filled = blurred_surround(images, whole, whole)
     assert torch.allclose(filled, images.mean().expand_as(images))
+
+
+def test_masked_boxes_are_filled_as_the_check_of_a_scored_exam_fills_a_box() -> None:
+    images = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(4))
+    breast = square(slice(0, 64), slice(0, 40))
+    filled = blurred_surround(images, square(slice(20, 36), slice(32, 48)), breast)
+    assert torch.equal(filled[0, 0], blank(images[0, 0], breast[0, 0], InputBox(20, 32, 36, 48)))
+
+
+def test_parts_apart_are_filled_each_from_its_own_surround() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(1, 1, 64, 64).contiguous()
+    near, far = square(slice(4, 12), slice(4, 12)), square(slice(50, 62), slice(50, 62))
+    both = blurred_surround(ramp, near | far, ALL)
+    for one in (near, far):
+        alone = blurred_surround(ramp, one, ALL)
+        assert torch.allclose(both[one], alone[one], atol=1e-3)
+        assert float((both - ramp)[one].abs().max()) < 0.1
