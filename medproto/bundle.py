@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +26,7 @@ from medproto.likeness import LikenessModel
 from medproto.model.protopnet import ModelSettings, ProtoPNet, empty_model
 from medproto.records import Digest, OperatingPoint, PrototypeSource, Record
 from medproto.transforms import InputSettings
+from medproto.whole_folder import drafted
 
 MANIFEST, WEIGHTS, PICTURES = "manifest.json", "weights.safetensors", "prototypes"
 #: Where the folder of a training run holds its bundle.
@@ -140,18 +138,10 @@ def save_bundle(
     manifest = draft.model_copy(update={"files": files})
     contents[MANIFEST] = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True).encode()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            (draft_folder / PICTURES).mkdir()
+        with drafted(target) as folder:
+            (folder / PICTURES).mkdir()
             for name, content in contents.items():
-                (draft_folder / name).write_bytes(content)
-            if target.exists():
-                shutil.rmtree(target)
-            os.chmod(draft_folder, 0o755)
-            draft_folder.rename(target)
-        finally:
-            shutil.rmtree(draft_folder, ignore_errors=True)
+                (folder / name).write_bytes(content)
     except OSError as err:
         raise BundleError(f"bundle: cannot write {target.name!r} ({err.strerror})") from err
     return hashlib.sha256(contents[MANIFEST]).hexdigest()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +9,7 @@ from medproto import pictures
 from medproto.atlas.page import page
 from medproto.atlas.records import Atlas
 from medproto.atlas.sheet import sheet
-from medproto.errors import InputError
+from medproto.whole_folder import check_replaceable, drafted, unwritable
 
 PAGE, SHEET, RECORD = "index.html", "sheet.png", "prototypes.json"
 
@@ -21,12 +18,9 @@ def check_folder(folder: Path) -> None:
     """That nothing would be lost if this folder were written anew.
 
     Raises:
-        InputError: it is a file, or holds anything but what an earlier analysis wrote.
+        InputError: it is a file, holds anything but what an earlier analysis wrote, or cannot be looked into.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} - {PAGE, SHEET, RECORD}:
-        raise InputError("html: got a place that holds something else, expected a new folder or one written before")
+    check_replaceable(folder, frozenset((PAGE, SHEET, RECORD)), "html")
 
 
 def write_folder(folder: Path, atlas: Atlas, shown: Mapping[str, bytes]) -> None:
@@ -37,17 +31,9 @@ def write_folder(folder: Path, atlas: Atlas, shown: Mapping[str, bytes]) -> None
     """
     check_folder(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".prototypes-", dir=folder.parent))
-        try:
+        with drafted(folder) as draft:
             (draft / PAGE).write_text(page(atlas, shown), encoding="utf-8")
             (draft / SHEET).write_bytes(pictures.png(sheet(atlas, shown)))
             (draft / RECORD).write_text(atlas.model_dump_json(indent=1), encoding="utf-8")
-            os.chmod(draft, 0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     except OSError as err:
-        raise InputError(f"html: it cannot be written ({(err.strerror or 'input/output error').lower()})") from err
+        raise unwritable("html", err) from err
