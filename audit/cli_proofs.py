@@ -16,6 +16,7 @@ from audit.replay import Replay, predictions_of, replay, replay_all, rerun_of, s
 from audit.room import open_room
 from audit.signing import Checkpoint, read_notes
 from audit.sources import find_sources
+from medproto.commands.region import Region, read_region
 from medproto.console import bars
 from medproto.errors import CannotReplay
 
@@ -74,20 +75,22 @@ def replay_predictions(
         typer.Argument(metavar="ENTRY [PATH]...", help="Entry (not with --all), then files or folders to look in."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Replay every prediction.")] = False,
+    region: Region = None,
     home: Home = HOME,
     ledger: Url = None,
 ) -> None:
     """Rerun a prediction from its source files: exit 0 if it comes out again, 1 if not, 2 if it cannot be rerun.
 
-    Source files are told by their SHA-256, and looked for where the paths say and in the registered data sets. Nothing
-    that comes out is shown, only how far it lies from what is logged; nothing is logged.
+    Source files are told by their SHA-256, and looked for where the paths say and in the registered data sets. What
+    was scored with a region is to be replayed with it. Nothing that comes out is shown, only how far it lies from what
+    is logged; nothing is logged.
     """
     number, paths = (None, words or []) if every else _entry_and_paths(words or [])
     with open_room(home, ledger) as room, bars() as report:
         numbers = predictions_of(room) if number is None else [number]
         wanted = {digest for n in numbers for digest in sources_of(room, n)}
         files = find_sources(room, wanted, [Path(path) for path in paths], report("looking for source files"))
-        rerun = rerun_of(bundle)
+        rerun = rerun_of(bundle, read_region(region))
         if number is not None:
             results: list[Replay | CannotReplay] = [replay(room, number, rerun, files)]
         else:

@@ -18,10 +18,10 @@ from medproto.commands import prototypes as prototypes_cli
 from medproto.commands import train as train_cli
 from medproto.commands.caching import CacheBytes, CacheFolder, cache_of
 from medproto.commands.data import app as data_app
+from medproto.commands.region import Region, read_region
 from medproto.console import Outcome, bars, console, count_bar, fail
 from medproto.datasets.cache import CACHE_BYTES
-from medproto.errors import EmptyExam, InputError, MedprotoError
-from medproto.records import Box
+from medproto.errors import EmptyExam, MedprotoError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,9 +50,7 @@ HOME = Path("medproto-home")
 def score(
     bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them; grouped by exam.")],
-    region: Annotated[
-        str | None, typer.Option(help="top,left,bottom,right in pixels, for a bundle trained on regions.")
-    ] = None,
+    region: Region = None,
     home: Home = HOME,
     ledger: Url = None,
 ) -> None:
@@ -77,7 +75,7 @@ def score(
             console.print(f"{path.name}/ not scored: {err}", markup=False, highlight=False)
     groups = group_exams(files) if files else []
     judge = BundleScorer(
-        loaded.bundle_id, loaded.manifest.name, scorer(loaded, _box(region)), loaded.manifest.synthetic
+        loaded.bundle_id, loaded.manifest.name, scorer(loaded, read_region(region)), loaded.manifest.synthetic
     )
     actor = Actor(getpass.getuser(), "reader")
     with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
@@ -160,15 +158,3 @@ def main() -> None:
     except MedprotoError as err:
         fail(str(err))
         sys.exit(2)
-
-
-def _box(text: str | None) -> Box | None:
-    if text is None:
-        return None
-    try:
-        top, left, bottom, right = (float(part) for part in text.split(","))
-        return Box(top=top, left=left, bottom=bottom, right=right)
-    except ValueError as err:
-        raise InputError(
-            f"region: got {text!r}, expected top,left,bottom,right in pixels with a positive area"
-        ) from err

@@ -17,6 +17,7 @@ from audit.payloads import DatasetRegistered
 from audit.replay import Rerun, replay, replay_all, sources_of
 from audit.room import BundleScorer, Room, open_room
 from audit.service import register, score_exam
+from medproto.commands.region import read_region
 from medproto.errors import CannotReplay, EmptyExam, EntryNotFound, InputError
 from medproto.predict import scorer
 from medproto.records import Prediction, Scored
@@ -224,3 +225,15 @@ def test_the_command_says_in_one_sentence_why_it_cannot_replay(home: Path, train
     assert run(home, trained.bundle_path, "nonsense").exit_code == 2
     words = "source: got a path that does not exist, expected files or folders\n"
     assert run(home, trained.bundle_path, "3", "/nowhere").stderr.endswith(words)
+
+
+def test_what_was_scored_with_a_region_is_replayed_with_it(scored_home: Path, trained: Trained, tmp_path: Path) -> None:
+    home, bundle, paths = Path(shutil.copytree(scored_home, tmp_path / "home")), trained.bundle(), trained.paths()
+    judge = BundleScorer(bundle.bundle_id, bundle.manifest.name, scorer(bundle, read_region("40,20,150,120")))
+    with open_room(home) as room:
+        number = score_exam(room, paths, judge, READER).number
+    words = (str(number), *map(str, paths))
+    assert run(home, trained.bundle_path, *words, "--region", "40,20,150,120").exit_code == 0
+    done = run(home, trained.bundle_path, *words)
+    assert (done.exit_code, "images.rendering.crop" in done.stdout) == (1, True)
+    assert "region: got '1,2'" in run(home, trained.bundle_path, *words, "--region", "1,2").stderr
