@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from audit import service
 from audit.entries import Entry
 from audit.payloads import Refusal
+from audit.report_archival import archived
+from audit.report_attachment import attachment
 from audit.report_layout import Running, build_pdf, register_fonts
 from audit.report_pages import all_prototypes, evidence, inputs, model, summary
 from audit.report_proof import proof_page, refusal_footer, refusal_page
@@ -27,11 +29,16 @@ from audit.room import Room
 from medproto.errors import ReportError
 from medproto.records import Prediction
 
-__all__ = ["render_refusal", "render_report", "report_for"]
+__all__ = ["render_refusal", "render_report", "report_for", "set_report"]
 
 
 def render_report(held: Standing, pictures: Callable[[str], bytes]) -> bytes:
-    """The PDF of one scored exam.
+    """The PDF of one scored exam, with `audit.json` attached; see `set_report`."""
+    return archived(set_report(held, pictures), held.time, attachment(held, _recorded(held.entry)))
+
+
+def set_report(held: Standing, pictures: Callable[[str], bytes]) -> bytes:
+    """The pages of one scored exam.
 
     Args:
         held: what the ledger held of an entry of kind prediction, and of its reviews.
@@ -57,7 +64,7 @@ def render_report(held: Standing, pictures: Callable[[str], bytes]) -> bytes:
 
 
 def render_refusal(held: Standing) -> bytes:
-    """The one-page PDF of an exam of which no image could be scored.
+    """The PDF of an exam of which no image could be scored, with `audit.json` attached.
 
     Raises:
         ReportError: the entry is no refusal.
@@ -71,7 +78,8 @@ def render_refusal(held: Standing) -> bytes:
         raise ReportError(f"entry {entry.number}: its refusal cannot be read") from err
     register_fonts()
     running = Running(refusal_footer(refusal.refused), _footer(held), refusal.synthetic)
-    return build_pdf(refusal_page(held, refusal), running, f"Refused exam, entry {entry.number}")
+    pages = build_pdf(refusal_page(held, refusal), running, f"Refused exam, entry {entry.number}")
+    return archived(pages, held.time, attachment(held, None))
 
 
 def report_for(room: Room, number: int, at: int | None = None) -> bytes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import segno
+from reportlab.lib.colors import black
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, PageBreak, Preformatted, Spacer, Table
 
+from audit.report_attachment import REPORT_FORMAT
 from audit.report_layout import (
     BODY_QUIET,
     DIGEST,
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from audit.payloads import Refusal
     from audit.report_standing import Standing
 
+_QR_SIDE: Final = 38 * mm
 #: Width of a character of the embedded monospaced font, in units of its size.
 _MONO_WIDTH: Final = 0.6025
 
@@ -48,13 +53,14 @@ def proof_page(standing: Standing, prediction: Prediction) -> list[Flowable]:
         words("Proof", TITLE),
         words(
             "This report was made from one ledger entry and its reviews, as of a log of the size below, and from the "
-            "pictures and words that they name; from nothing else.",
+            "pictures and words that they name; from nothing else. The attached audit.json holds entries and proofs.",
             BODY_QUIET,
         ),
         Spacer(0, 3 * mm),
         *_entry_table(standing, prediction.bundle_id),
         *_checkpoint(standing),
         *_inclusion(standing),
+        *_scanned(standing),
         *_digests(images),
     ]
 
@@ -83,6 +89,7 @@ def refusal_page(standing: Standing, refusal: Refusal) -> list[Flowable]:
     story += [Spacer(0, 5 * mm), words("Proof", HEADING), Spacer(0, 1.5 * mm)]
     images: list[_Image] = [("refused", r.image_id, r.file_sha256, None) for r in refusal.refused]
     proof = [*_entry_table(standing, refusal.bundle_id), *_checkpoint(standing), *_inclusion(standing)]
+    proof += _scanned(standing)
     return [*story, *proof, *_digests(images)]
 
 
@@ -126,6 +133,43 @@ def _checkpoint(standing: Standing) -> list[Flowable]:
     )
     heading = [words("Signed checkpoint", HEADING), words(told, SMALL_QUIET), Spacer(0, 1.5 * mm)]
     return [KeepTogether([*heading, framed]), Spacer(0, 5 * mm)]
+
+
+class QrCode(Flowable):  # type: ignore[misc] # reportlab has no types
+    """A QR code drawn as squares, with the quiet zone of four modules that readers need."""
+
+    def __init__(self, text: str, side: float) -> None:
+        super().__init__()
+        self.width = self.height = side
+        self._rows = segno.make_qr(text, error="m").matrix
+
+    def draw(self) -> None:
+        """Draws every run of dark modules as one rectangle."""
+        module = self.width / (len(self._rows) + 8)
+        self.canv.setFillColor(black)
+        for i, row in enumerate(self._rows):
+            y, start = self.height - (i + 5) * module, 0
+            for dark, run in groupby(row):
+                count = len(list(run))
+                if dark:
+                    self.canv.rect((start + 4) * module, y, count * module, module, stroke=0, fill=1)
+                start += count
+
+
+def qr_text(standing: Standing) -> str:
+    """What the QR code says, line by line: format, origin, size, root as checkpoints spell it, entry and its leaf."""
+    checkpoint, entry = standing.checkpoint, standing.entry
+    head = [REPORT_FORMAT, *checkpoint.note.split("\n")[:3]]
+    return "\n".join([*head, str(entry.number), entry.leaf])
+
+
+def _scanned(standing: Standing) -> list[Flowable]:
+    said = "The code says, line by line: format, origin of the ledger, its size, its root, this entry, its leaf."
+    row = Table(
+        [[QrCode(qr_text(standing), _QR_SIDE), words(said, SMALL_QUIET)]], colWidths=[_QR_SIDE, WIDTH - _QR_SIDE]
+    )
+    row.setStyle([("FONT", (0, 0), (-1, -1), MONO, 6.6), ("VALIGN", (0, 0), (-1, -1), "MIDDLE")])
+    return [KeepTogether([words("Entry and checkpoint as a code", HEADING), row]), Spacer(0, 5 * mm)]
 
 
 def _inclusion(standing: Standing) -> list[Flowable]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from audit.database import reading
@@ -57,6 +58,11 @@ class Standing:
     def size(self) -> int:
         """N: how many entries the log had."""
         return self.proof.checkpoint.size
+
+    @property
+    def time(self) -> datetime:
+        """When the newest of the entries that are printed was written."""
+        return max(entry.time for entry in (self.entry, *(review.entry for review in self.reviews)))
 
 
 def standing(room: Room, number: int, at: int | None = None) -> Standing:
