@@ -119,6 +119,12 @@ def test_planted_identifiers_are_in_no_artefact_but_the_identity_table(trained: 
         for file in [tmp_path / "report.pdf", *(home / "evidence").rglob("*")]:
             assert planted not in str(file.relative_to(tmp_path))
             assert not file.is_file() or planted.encode() not in file.read_bytes()
+    command = ["audit", "erase-patient", "--home", str(home), "--why", "request", "--yes"]
+    erased = CliRunner().invoke(app, command, input=f"{PATIENT}\n")
+    assert (erased.exit_code, PATIENT in erased.output) == (0, False)
+    assert not any(PATIENT.encode() in file.read_bytes() for file in home.rglob("*") if file.is_file())
+    assert "erased by entry" in str(run("report", 4, "-o", tmp_path / "again.pdf", "--home", home).exception)
+    assert run("audit", "verify", "--home", home).exit_code == 0
 
 
 def test_inspect_exits_0_3_and_1(trained: Trained, tmp_path: Path) -> None:
