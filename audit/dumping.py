@@ -38,15 +38,18 @@ def _run(tool: str, conn: Connection, url: URL, *options: str) -> None:
     version = int(conn.execute(text("SHOW server_version_num")).scalar_one()) // 10_000
     where = url.set(drivername="postgresql", password=None).render_as_string()
     environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
-    command = [str(_find(tool, version)), f"--dbname={where}", *options]
+    command = [str(find_tool(tool, version)), f"--dbname={where}", *options]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     if done.returncode != 0:
         # What the tool says may quote a row, and stays out.
         raise LedgerUnavailable(f"{tool}: ended with code {done.returncode}; does the role own the ledger's tables?")
 
 
-def _find(tool: str, version: int) -> Path:
-    """The tool in the server's own version: a newer one writes settings that an older server refuses."""
+def find_tool(tool: str, version: int) -> Path:
+    """The tool in the server's own version: a newer one writes settings that an older server refuses.
+
+    Looked for on PATH, then in the package that brings a server of its own; LedgerUnavailable where there is none.
+    """
     on_path, package = shutil.which(tool), importlib.util.find_spec(_PACKAGE)
     found = [Path(on_path)] if on_path else []
     if package is not None and package.origin is not None:

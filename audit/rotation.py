@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.entries import KEY_CHANGES, Entry, EntryDraft
-from audit.keychain import key_named
+from audit.keychain import KeyChange, key_named
 from audit.ledger import Ledger, LedgerFilter
 from audit.payloads import KeyRotated
 from audit.signing import (
@@ -82,13 +82,22 @@ def settle_key(keys: Path, ledger: Ledger) -> None:
 
 
 def key_history(ledger: Ledger) -> list[KeyPeriod]:
-    """Every key that the entries name, oldest first; the change itself is the last entry that the old one signed."""
-    created = ledger.entry(1)
+    """Every key that signed, oldest first; a change of keys is the last entry of the old one and the first of the new.
+
+    A key that was in force only over entries that a restore lost comes with the entry that says so, which it signed.
+    """
     changes = [change for kind in KEY_CHANGES for change in ledger.entries(LedgerFilter(kind=kind))]
-    changes.sort(key=lambda entry: entry.number)
-    starts = [(1, key_named(created, "public_key")), *((e.number, key_named(e, "new_key")) for e in changes)]
-    ends = [entry.number for entry in changes]
-    return [KeyPeriod(key, first, last) for (first, key), last in zip(starts, [*ends, None], strict=True)]
+    periods: list[KeyPeriod] = []
+    key, first = key_named(ledger.entry(1), "public_key"), 1
+    for entry in sorted(changes, key=lambda change: change.number):
+        change, number = KeyChange.from_entry(entry), entry.number
+        periods.append(KeyPeriod(key, first, number))
+        signed = ledger.checkpoint(number).key_hashes()
+        known = {period.key for period in periods} | {change.new}
+        lost = [retired for retired in dict.fromkeys(change.retired) if retired.hash in signed and retired not in known]
+        periods += [KeyPeriod(retired, number, number) for retired in lost]
+        key, first = change.new, number
+    return [*periods, KeyPeriod(key, first, None)]
 
 
 def _signer_in_force(room: Room, valid: PublicKey) -> Signer:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from audit.backup import make_backup
 from audit.cli import app
+from audit.dumping import find_tool
 from audit.entries import EntryDraft
 from audit.findings import Verification
 from audit.restoring import RestoreOrder, restore
@@ -138,7 +139,7 @@ def test_a_key_changed_after_the_backup_is_retired_with_it(home: Path, tmp_path:
     known = RestoreOrder(tmp_path / "backup", home, None, (), (first,), True, "disk failure")
     assert restore(known, ADMIN).payload["known_size"] == 15
     with open_room(home) as room:
-        assert [period.key for period in key_history(room.ledger)] == [first, room.public_key]
+        assert [period.key for period in key_history(room.ledger)] == [first, second, room.public_key]
         for given in ([], [second, room.public_key], [first, second, room.public_key]):
             assert sentences(verify_room(room, (), given)) == []
 
@@ -217,6 +218,11 @@ def test_the_commands_back_up_restore_and_anchor(home: Path, tmp_path: Path) -> 
     code, text = run("verify", "--json", "--anchors", anchor)
     assert (code, json.loads(text)["verified"]) == (0, True)
     assert len(run("key", "--all")[1].splitlines()) == 2
+
+
+def test_without_the_tool_of_the_servers_version_a_sentence_says_so() -> None:
+    with pytest.raises(LedgerUnavailable, match="pg_dump: found none of version 1, as the server is"):
+        find_tool("pg_dump", 1)
 
 
 @given(st.lists(st.sampled_from(["append", "batch", "rotate", "backup", "restore"]), min_size=4, max_size=9))
