@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from audit.database import reading
 from audit.entries import Entry
 from audit.evidence import EvidenceStore, exam_files, patient_of, sealed_of, training_patches
+from audit.identity import holds_secret
 from audit.rows import erasing_entries
-
-_KEYS = text("SELECT count(*) FROM identity WHERE pseudonym = :patient")
 
 
 @dataclass
@@ -50,8 +49,8 @@ class Holdings:
             left = sealed and any(map(self.store.present, own))
             again = "; sealed files of it are left: run `medproto audit erase-patient` again" if left else ""
             yield f"entry {entry.number}: its words and pictures were erased by entry {erasing}{again}."
-        elif sealed and not self.conn.execute(_KEYS, {"patient": patient}).scalar():
-            yield f"entry {entry.number}: the key to its words and pictures is gone, and no entry erased it."
+        elif sealed and not holds_secret(self.conn, patient):
+            yield f"entry {entry.number}: the key to its words and pictures is gone or replaced, and no entry says so."
 
     def _erasing(self, entry: Entry) -> int | None:
         """Entry that erased the patient of this one; looked up anew where this view of the database knows none."""

@@ -11,7 +11,7 @@ import hmac
 import secrets
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select, text
 
 from audit.database import reading, writing
 from audit.entries import format_time
@@ -19,6 +19,8 @@ from audit.models import IdentityRow
 from medproto.errors import InputError
 
 _SECRET_BYTES = 32
+# What was altered must arrive as it is, not fail in a conversion.
+_TYPELESS = text("SELECT patient_id, secret FROM identity WHERE pseudonym = :patient")
 KINDS = ("patient", "exam", "image")
 
 
@@ -48,6 +50,14 @@ def secret_behind(engine: Engine, patient: str) -> bytes | None:
     """Secret of the patient with this pseudonym, None where there is none: never met, or erased."""
     with reading(engine) as conn:
         return conn.execute(select(IdentityRow.secret).where(IdentityRow.pseudonym == patient)).scalar()
+
+
+def holds_secret(conn: Connection, patient: str) -> bool:
+    """Whether the table has the secret that this pseudonym was derived from; of an adopted one, whether it has any."""
+    row = conn.execute(_TYPELESS, {"patient": patient}).first()
+    if row is None or not isinstance(row.secret, bytes):
+        return False
+    return patient in (row.patient_id, derive_pseudonym(row.secret, "patient", str(row.patient_id)))
 
 
 def adopt(engine: Engine, patient: str) -> bytes:

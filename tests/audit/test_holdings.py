@@ -51,12 +51,17 @@ def test_an_erasure_while_a_verification_reads_is_no_fault(room: Room, exam: int
     assert verify(room.ledger, keys).faults == ()
 
 
-def test_a_key_that_is_gone_without_an_erasure_is_noticed(room: Room) -> None:
-    attack(room.home, f"DELETE FROM identity WHERE pseudonym = '{patient_behind(room, 3)}'")
+@pytest.mark.parametrize(
+    "statement",
+    ["DELETE FROM identity", "UPDATE identity SET secret = randomblob(32)", "UPDATE identity SET secret = 'text'"],
+)
+def test_a_key_that_is_gone_or_replaced_without_an_erasure_is_noticed(room: Room, exam: int, statement: str) -> None:
+    attack(room.home, f"{statement} WHERE pseudonym = '{patient_behind(room, exam)}'")
     result = verify_room(room)
     assert result.verified
-    gone = "entry 3: the key to its words and pictures is gone, and no entry erased it."
-    assert [notice for notice in result.notices if "key" in notice] == [gone]
+    words = "the key to its words and pictures is gone or replaced, and no entry says so."
+    said = [notice for notice in result.notices if "key" in notice]
+    assert said == [f"entry {exam}: {words}", f"entry {exam + 1}: {words}"]
 
 
 def test_a_forged_erasure_hides_nothing(room: Room, exam: int) -> None:
