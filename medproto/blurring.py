@@ -65,7 +65,8 @@ def blurred_surround(images: Tensor, where: Tensor, breast: Tensor) -> Tensor:
     filled = images.clone()
     for image, before, mask, tissue in zip(filled, images, where, breast, strict=True):
         parts, _ = ndimage.label(mask[0].numpy(), _TOUCHING)
-        for number, part in enumerate(ndimage.find_objects(parts), start=1):
+        for number, (rows, columns) in enumerate(ndimage.find_objects(parts), start=1):
+            part = rows, columns
             own = torch.from_numpy(parts[part] == number)
             fill = surround(before[0], tissue[0], mask[0], part, float(own.sum()))
             image[0][part] = torch.where(own & tissue[0][part], fill.to(image.dtype), image[0][part])
