@@ -174,3 +174,16 @@ def test_every_flipped_bit_around_a_rotation_is_named_and_nothing_else(rotated: 
         flipped = body[:position] + bytes([body[position] ^ 1]) + body[position + 1 :]
         attack(room.home, f"UPDATE entry SET body = ? WHERE number = {RETIRED}", parameters=(flipped,))
         assert {fault.entry for fault in verify_room(room).faults} == {RETIRED}
+
+
+@pytest.mark.parametrize("number", [1, RETIRED])
+def test_an_entry_that_names_a_key_is_named_alone_when_it_is_altered_or_gone(
+    rotated: tuple[Signer, Room], number: int
+) -> None:
+    _, room = rotated
+    attack(room.home, f"UPDATE entry SET kind = 'review' WHERE number = {number}")
+    assert {fault.entry for fault in verify_room(room).faults} == {number}
+    attack(room.home, f"UPDATE entry SET body = x'00' WHERE number = {number}")
+    assert {fault.entry for fault in verify_room(room).faults} == {number}
+    attack(room.home, f"DELETE FROM entry WHERE number = {number}")
+    assert {fault.entry for fault in verify_room(room).faults} == {number}
