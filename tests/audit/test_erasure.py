@@ -15,7 +15,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from audit.cli import app
-from audit.database import reading
+from audit.database import open_engine, read_url, reading, scrub
 from audit.entries import EntryDraft
 from audit.erasure import erase, finish_erasures
 from audit.evidence import exam_files, training_patches
@@ -242,3 +242,19 @@ def test_a_patient_is_erased_from_postgresql(tmp_path: Path, postgresql: str) ->
         row = conn.execute("SELECT pg_read_binary_file(pg_relation_filepath('identity'))").fetchone()
     assert row is not None
     assert NAME.encode() not in row[0]
+
+
+def test_a_role_that_may_not_rewrite_the_table_is_told_so(tmp_path: Path, postgresql: str) -> None:
+    open_room(tmp_path / "home", postgresql, create=True).close()
+    with psycopg.connect(postgresql, autocommit=True) as conn:
+        conn.execute("CREATE ROLE reader_only LOGIN")
+        conn.execute("GRANT SELECT ON identity TO reader_only")
+        try:
+            engine = open_engine(read_url(postgresql).set(username="reader_only"))
+            with reading(engine) as reader:
+                assert reader.execute(text("SELECT count(*) FROM identity")).scalar() == 0
+            engine.dispose()
+            assert not scrub(engine)
+        finally:
+            conn.execute("DROP OWNED BY reader_only")
+            conn.execute("DROP ROLE reader_only")
