@@ -20,8 +20,6 @@ from pikepdf import Array, Dictionary, Name, Pdf, Stream, String
 from medproto.errors import ReportError
 
 ATTACHMENT: Final = "audit.json"
-#: A report of very many pictures has some MB; what is larger is none.
-MAX_ATTACHMENT_BYTES: Final = 64_000_000
 #: Namespaces are declared before the first property: readers such as PDFBox look for them there alone.
 _XMP: Final = """\
 <?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -43,6 +41,7 @@ _XMP: Final = """\
 </x:xmpmeta>
 <?xpacket end="r"?>
 """
+_DAMAGED: Final = (pikepdf.PdfError, pikepdf.DataDecodingError, pikepdf.ForeignObjectError)
 _SRGB: Final = "sRGB IEC61966-2.1"
 _PROFILE: Final = Path(__file__).parent / "fonts" / "sRGB.icc"
 
@@ -81,9 +80,6 @@ def attachment_of(report: bytes) -> bytes:
         found = pdf.attachments.get(ATTACHMENT)
         if found is None:
             raise ReportError(f"report: got a PDF without {ATTACHMENT}, expected one that medproto wrote")
-        stream = found.get_file().obj
-        if int(stream.get(Name.Length, 0)) > MAX_ATTACHMENT_BYTES:
-            raise ReportError(f"report: {ATTACHMENT} is too large")
         return bytes(found.get_file().read_bytes())
 
 
@@ -93,7 +89,8 @@ def opened_pdf(data: bytes) -> Iterator[Pdf]:
     try:
         with Pdf.open(io.BytesIO(data), attempt_recovery=False) as pdf:
             yield pdf
-    except (pikepdf.PdfError, pikepdf.DataDecodingError) as err:
+    except (*_DAMAGED, RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as err:
+        # The last ones: objects of other kinds than belong there, or nested without end.
         raise ReportError("report: it cannot be read as a PDF, or is damaged") from err
 
 

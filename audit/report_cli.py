@@ -1,4 +1,4 @@
-"""The command `medproto report`: one entry in, one PDF out, and the export written down before the file exists."""
+"""`medproto report`: one entry in, one PDF out, logged before the file exists; `medproto verify-report`: back again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from audit import service
+from audit.cli_options import HOME, Home, Url, one_line, out
 from audit.report import report_for
 from audit.room import Actor, open_room
+from audit.verify_report import VerifiedReport
+from audit.verify_report import verify_report as compare
 from medproto.errors import ReportError
 
 
@@ -22,15 +26,8 @@ def report(
     at: Annotated[
         int | None, typer.Option(min=1, help="As of a ledger of this many entries; a commit must have ended there.")
     ] = None,
-    home: Annotated[
-        Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")
-    ] = Path("medproto-home"),
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--ledger", envvar="MEDPROTO_LEDGER_URL", help="Database of the ledger, where it is not in the home."
-        ),
-    ] = None,
+    home: Home = HOME,
+    url: Url = None,
 ) -> None:
     """Write the report of one ledger entry as a PDF, and the export with the PDF's digest into the ledger.
 
@@ -43,6 +40,42 @@ def report(
         exported = service.report_exported(room, entry, digest, Actor(getpass.getuser(), "reader"))
         os.replace(part, output)
     typer.echo(f"{output}: {len(data)} bytes, SHA-256 {digest}, export is entry {exported.number}")
+
+
+@one_line
+def verify_report(
+    pdf: Annotated[Path, typer.Argument(metavar="FILE.pdf", help="A report that medproto wrote.")],
+    home: Home = HOME,
+    url: Url = None,
+) -> None:
+    """Make a report again from ledger and evidence and compare: exit 0 the same, 1 altered, 2 cannot be checked.
+
+    It says which page lies. The checkpoint in the report is an anchor: a ledger cut below it is found, too.
+    """
+    try:
+        data = pdf.read_bytes()
+    except OSError as err:
+        raise ReportError(f"report: it cannot be read ({err.strerror})") from err
+    with open_room(home, url) as room:
+        _print_comparison(compare(room, data))
+
+
+def _print_comparison(result: VerifiedReport) -> None:
+    console, of = out(), f"entry {result.number}, in a ledger of {result.size} entries"
+    for difference in result.differences:
+        console.print(f"[red]{escape(difference)}[/]")
+    if result.export:
+        console.print(f"exported as this very file by entry {result.export}")
+    if result.other_software:
+        console.print(f"[yellow]notice:[/] set by {escape(result.other_software)}, not by what is here")
+    if result.verified:
+        console.print(f"[green]verified[/]: {result.pages} pages and attachment are those of {of}")
+    elif result.other_software:
+        console.print(f"cannot be checked: not as it is set here; of {of}, it says")
+        raise typer.Exit(2)
+    else:
+        console.print(f"[red]ALTERED[/]: it says that it is of {of}")
+        raise typer.Exit(1)
 
 
 def _written_beside(path: Path, data: bytes) -> Path:

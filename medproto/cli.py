@@ -32,6 +32,7 @@ app = typer.Typer(
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(data_app, name="data")
 app.command("report")(report_cli.report)
+app.command("verify-report")(report_cli.verify_report)
 app.command("inspect")(inspect_cli.inspect)
 app.command("prototypes")(prototypes_cli.prototypes)
 app.command("train")(train_cli.train)
