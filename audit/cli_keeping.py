@@ -12,6 +12,7 @@ from rich.markup import escape
 from audit.anchoring import anchor_checkpoint
 from audit.backup import make_backup
 from audit.cli_options import HOME, Home, Url, one_line, out
+from audit.findings import span
 from audit.restoring import RestoreOrder, restore
 from audit.room import Actor, open_room
 from audit.rotation import key_history, rotate_key
@@ -93,8 +94,8 @@ def restore_backup(
     order = RestoreOrder(folder, home, ledger, tuple(anchors or ()), keys, accept_older, why)
     entry = restore(order, _administrator())
     restored, known = entry.payload["restored_size"], entry.payload["known_size"]
-    lost = f"entries {restored + 1} to {known} are lost" if known > restored else "no entry is known to be lost"
-    out().print(f"entry {entry.number}: restored {restored} entries; {lost}; from now on verify with")
+    lost = span(restored + 1, known) if known > restored else "no entry, as far as is known"
+    out().print(f"entry {entry.number}: restored {restored} entries; lost: {lost}; from now on verify with")
     out().print(escape(entry.payload["new_key"]))
     out().print("Patients who were erased after the backup was made are back: erase them again.")
 

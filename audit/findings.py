@@ -127,3 +127,8 @@ class Verification:
     def root(self) -> str:
         """Root of the last checkpoint that held, in hex; empty when there is none."""
         return self.head.root if self.head else ""
+
+
+def span(first: int, last: int) -> str:
+    """Words for the entries from one number to another."""
+    return f"entry {first}" if first == last else f"entries {first} to {last}"

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from audit.entries import KEY_CHANGES, Entry
+from audit.findings import span
 from audit.signing import Checkpoint, PublicKey, verify_note
 from medproto.errors import AuditError, KeyProblem
 
@@ -134,8 +135,8 @@ class KeyChain:
         if size != entry.number - 1 or type(known) is not int or known < size:
             raise AuditError("it says that another size was restored")
         self.gaps.append(Gap(size, known, (*self._valid, *change.retired)))
-        lost = f"entries {size + 1} to {known} were lost" if known > size else "no entry is known to be lost"
-        self.notices.append(f"entry {entry.number}: restored from a backup of {size} entries: {lost}.")
+        lost = span(size + 1, known) if known > size else "no entry, as far as was known"
+        self.notices.append(f"entry {entry.number}: restored from a backup of {size} entries; lost: {lost}.")
 
 
 def named_keys(entries: Sequence[Entry]) -> list[PublicKey]:

@@ -25,7 +25,7 @@ from audit.database import open_engine, read_url, reading, revision_of
 from audit.dumping import load
 from audit.entries import Entry, EntryDraft
 from audit.evidence import EvidenceStore
-from audit.findings import Knowledge, KnownHead
+from audit.findings import Knowledge, KnownHead, span
 from audit.heads import read_heads
 from audit.ledger import Ledger, open_ledger
 from audit.payloads import Restored
@@ -148,10 +148,9 @@ def _head_here(order: RestoreOrder) -> list[KnownHead]:
 def _refuse_older(order: RestoreOrder, backup: Backup, newest: KnownHead) -> None:
     held, size = backup.head.size, newest.checkpoint.size
     if size > held and not order.accept_older:
-        lost = f"entry {size}" if size == held + 1 else f"entries {held + 1} to {size}"
         raise AuditError(
             f"restore: the backup holds {held} entries and is older than {newest.source}, which covers {size}: "
-            f"{lost} would be lost; --accept-older accepts that"
+            f"{span(held + 1, size)} would be lost; --accept-older accepts that"
         )
 
 

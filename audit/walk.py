@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from audit.database import missing_triggers, reading
 from audit.entries import KEY_CHANGES, NO_LEAF, RESULT_KINDS, Entry, decode, derive
-from audit.findings import MAX_FAULTS, Fault, Knowledge
+from audit.findings import MAX_FAULTS, Fault, Knowledge, span
 from audit.heads import Heads
 from audit.holdings import Holdings
 from audit.keychain import KeyChain, named_keys
@@ -149,7 +149,7 @@ class Walk:
         if last < first:
             self._fault(1, last + 1, f"entry {last + 1}: got this number, expected numbers from 1.")
         else:
-            self._fault(1, first, f"{_span(first, last)}: missing.")
+            self._fault(1, first, f"{span(first, last)}: missing.")
         self._previous = self._tree = None
         self.keys.lose()
         if self._ahead is not None and self._ahead.size == last:
@@ -228,7 +228,7 @@ class Walk:
     def _unlike_signed(self, size: int) -> None:
         first = self._covered + 1
         if not any(first <= entry <= size for entry in self._faulty):
-            self._fault(5, first, f"{_span(first, size)}: altered: the signed checkpoint covers other bytes.")
+            self._fault(5, first, f"{span(first, size)}: altered: the signed checkpoint covers other bytes.")
 
     def _known_heads(self, size: int) -> None:
         """Guarantees 8 and 9, when the tree has just reached the size of a known head."""
@@ -248,13 +248,13 @@ class Walk:
         if self.last == 0 and promised == 0:
             self._fault(1, 1, "entry 1: missing: the ledger is empty.")
         if promised > self.last:
-            missing = _span(self.last + 1, promised)
+            missing = span(self.last + 1, promised)
             self._fault(1, self.last + 1, f"{missing}: missing: a signed checkpoint covers {promised} entries.")
         elif promised < self.last:
-            uncovered = _span(promised + 1, self.last)
+            uncovered = span(promised + 1, self.last)
             self._fault(5, promised + 1, f"{uncovered}: not covered by a signed checkpoint.")
         for head in self._heads.beyond(self.last, self.keys):
-            missing = _span(self.last + 1, head.checkpoint.size)
+            missing = span(self.last + 1, head.checkpoint.size)
             words = f"missing: {head.source} covers {head.checkpoint.size} entries"
             self._fault(head.guarantee, self.last + 1, f"{missing}: {words}.")
         for number in self.keys.unproven:
@@ -272,7 +272,3 @@ class Walk:
             return
         self._faulty.add(entry)
         self.faults.append(Fault(guarantee, entry, sentence))
-
-
-def _span(first: int, last: int) -> str:
-    return f"entry {first}" if first == last else f"entries {first} to {last}"
