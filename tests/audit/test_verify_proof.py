@@ -103,3 +103,11 @@ def test_lines_of_an_export_cannot_be_left_out_swapped_or_doubled(home: Path, tm
             assert run(file, key) != 0, place
         file.write_text("".join(lines[:place]), encoding="utf-8")
         assert run(file, key) != 0, place
+
+
+def test_an_export_cut_short_with_its_end_adapted_fails(home: Path, tmp_path: Path) -> None:
+    path, key = exported(home, tmp_path / "export.jsonl", 1), vkey(home)
+    *lines, _, _, end = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    adapted = dumped(json.loads(end) | {"checkpoints": SIZE - 1})
+    path.write_text("".join([*lines, adapted]), encoding="utf-8")
+    assert verified_alone(path, key) == (1, "NOT PROVED: ValueError: entries are missing\n")
