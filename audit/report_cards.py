@@ -12,7 +12,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.platypus import Flowable, Table, TableStyle
 
-from audit.report_hanging import open_picture
+from audit.report_hanging import lean, open_picture
 from audit.report_layout import (
     AGAINST_COLOUR,
     BODY_BOLD,
@@ -68,7 +68,9 @@ class Patch(Flowable):  # type: ignore[misc] # reportlab has no types
             enlarged = _PATCH_PIXELS / max(picture.size)
             size = (round(picture.width * enlarged), round(picture.height * enlarged))
             picture = picture.resize(size, Image.Resampling.BICUBIC)
-        canvas.drawImage(ImageReader(picture), (_SIDE - width) / 2, _CAPTION + (_SIDE - height) / 2, width, height)
+        canvas.drawImage(
+            ImageReader(lean(picture)), (_SIDE - width) / 2, _CAPTION + (_SIDE - height) / 2, width, height
+        )
         canvas.setFillColor(SMALL.textColor)
         canvas.setFont(SANS, 7.4)
         canvas.drawString(0, 1.2 * mm, clipped(self._caption, _SIDE, 7.4))

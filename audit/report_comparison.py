@@ -165,7 +165,8 @@ def _content(
 
 def _ancestors(page: Object, digests: _Digests) -> list[str]:
     """What a page inherits from the nodes above it."""
-    found, node = [], page.get(Name.Parent)
+    found: list[str] = []
+    node = page.get(Name.Parent)
     while node is not None and len(found) < _MAX_ANCESTORS:
         found.append(digests.of(Dictionary({key: node[key] for key in node.keys() if key not in _LEFT_OUT})))  # noqa: SIM118
         node = node.get(Name.Parent)

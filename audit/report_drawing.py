@@ -22,6 +22,7 @@ from audit.report_hanging import (
     cells_on,
     composite,
     hang,
+    lean,
     place_tags,
     scale_bar_mm,
     window,
@@ -177,7 +178,7 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
         if size[0] < picture.width:
             picture = picture.resize(size, Image.Resampling.LANCZOS)
         y = self.height - frame.top - frame.height
-        self.canv.drawImage(ImageReader(picture), frame.left, y, frame.width, frame.height)
+        self.canv.drawImage(ImageReader(lean(picture)), frame.left, y, frame.width, frame.height)
 
     def _boxes(self, view: Hung, frame: Rect) -> None:
         self.canv.saveState()

@@ -158,6 +158,12 @@ def open_picture(data: bytes) -> Image.Image:
     return picture
 
 
+def lean(picture: Image.Image) -> Image.Image:
+    """An RGB picture as greys where all it holds is grey: the same picture in a third of the data."""
+    grey = picture.convert("L")
+    return grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
+
+
 def scale_bar_mm(width_mm: float) -> int:
     """The longest round length that takes at most a third of the picture's width."""
     return next((length for length in SCALE_BARS_MM if length <= width_mm / 3), SCALE_BARS_MM[-1])

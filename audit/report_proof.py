@@ -179,7 +179,12 @@ def _inclusion(standing: Standing) -> list[Flowable]:
     said = f"Leaf {standing.entry.number - 1}, counted from 0, in a tree of {standing.size}: hashes from the leaf up."
     return [
         KeepTogether(
-            [words("Inclusion proof", HEADING), words(said, SMALL_QUIET), *(lines or [words("The leaf is the root.")])]
+            [
+                words("Inclusion proof", HEADING),
+                words(said, SMALL_QUIET),
+                Spacer(0, 1.5 * mm),
+                *(lines or [words("The leaf is the root.")]),
+            ]
         ),
         Spacer(0, 5 * mm),
     ]
