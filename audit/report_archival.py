@@ -63,7 +63,8 @@ def archived(pages: bytes, time: datetime, attachment: bytes | None) -> bytes:
         pdf.save(
             out,
             deterministic_id=True,
-            stream_decode_level=pikepdf.StreamDecodeLevel.none,  # pictures are packed already
+            compress_streams=False,  # pictures and letters are packed already; what is attached stays legible
+            stream_decode_level=pikepdf.StreamDecodeLevel.none,
             object_stream_mode=pikepdf.ObjectStreamMode.disable,  # PDF/A-1 knows neither these nor version 1.5
             min_version="1.4" if attachment is None else "1.7",
             linearize=False,
