@@ -127,7 +127,9 @@ def all_prototypes(prediction: Prediction) -> list[Flowable]:
         if scored
         else "Weights and contributions are left out: they would add up to a score, and none is shown for this exam."
     )
-    return section("All prototypes", note, [table(rows, [w * mm for w in widths])])
+    listed = table(rows, [w * mm for w in widths])
+    listed.setStyle([("NOSPLIT", (0, -2), (-1, -1))])  # a sum alone at the head of a page adds up nothing
+    return section("All prototypes", note, [listed])
 
 
 def inputs(prediction: Prediction) -> list[Flowable]:
