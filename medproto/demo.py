@@ -37,6 +37,8 @@ from medproto.training.run import finish, fit, read_inputs
 from medproto.training.settings import TrainSettings, read_settings
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "phantom.yaml"
+#: A cohort of the demo's size gives few steps an epoch, and takes more of them.
+EPOCHS = 6
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def run(target: Path, patients: int, seed: int) -> None:
     places, actor, began = Places(target), Actor(getpass.getuser(), "reader"), time.monotonic()
     torch.manual_seed(seed)
     manifest = _cohort(places, patients, seed)
-    settings = read_settings(CONFIG)
+    settings = _settings()
     bundle, results = _model(places, settings, manifest)
     with open_room(places.home, create=True) as room:
         _register(room, (manifest, settings, bundle, results), actor)
@@ -104,6 +106,12 @@ def run(target: Path, patients: int, seed: int) -> None:
     ):
         console.print(f"  {what:<24}{where}")
     console.print(f"Open the reading room with `make ui`, or `medproto ui --home {places.home}`.", highlight=False)
+
+
+def _settings() -> TrainSettings:
+    settings = read_settings(CONFIG)
+    *before, last = settings.stages
+    return settings.model_copy(update={"stages": (*before, last.model_copy(update={"epochs": EPOCHS}))})
 
 
 def register_bundle(room: Room, bundle: Bundle, actor: Actor, training_entry: int | None = None) -> None:

@@ -42,8 +42,8 @@ class Work:
         """The evaluation of a bundle that is trained on a manifest's training patients, where it is not there yet."""
         run, out = self.root / name / "run", self.root / name / "evaluation"
         if not (run / "bundle" / "manifest.json").is_file():
-            goes_on = ["--resume", str(run)] if (run / "checkpoint.pt").is_file() else ["--out", str(run)]
-            self._call("train", str(CONFIGS / config), str(manifest), *goes_on)
+            begins = [str(CONFIGS / config), str(manifest), "--out", str(run)]
+            self._call("train", *(["--resume", str(run)] if (run / "checkpoint.pt").is_file() else begins))
         if not (out / "evaluation.json").is_file():
             named = [part for key, path in strangers.items() for part in ("--strangers", f"{key}={path}")]
             self._call("evaluate", str(run), str(manifest), "--out", str(out), *named)

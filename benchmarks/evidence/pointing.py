@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,18 @@ from medproto.records import Box
 from medproto.training.inputs import Loading
 
 
-def count_at_marker(run: Path, manifest_path: Path, markers: Path, cache: Path) -> tuple[int, int]:
-    """Flagged positive test exams whose strongest patch touches a marker, and all flagged positive test exams."""
+@dataclass(frozen=True)
+class Pointed:
+    """Flagged positive test exams, those whose strongest patch has its centre outside the lesion's box, and those of
+    these whose patch touches a marker."""
+
+    flagged: int
+    outside: int
+    at_marker: int
+
+
+def count_at_marker(run: Path, manifest_path: Path, markers: Path, cache: Path) -> Pointed:
+    """Count where the strongest patches of the test exams lie."""
     bundle, manifest = load_bundle(run), read_manifest(manifest_path)
     data = load_split(bundle, manifest, "test", Loading(cache=CacheSettings(folder=cache)))
     held = score_held_out(bundle, manifest, "test", data)
@@ -26,15 +37,17 @@ def count_at_marker(run: Path, manifest_path: Path, markers: Path, cache: Path) 
     field = bundle.model.backbone.receptive_field(*data.images.shape[2:])
     strongest = (bundle.margin_weights * held.best.double()).argmax(dim=1)
     flagged = np.flatnonzero(held.flagged & held.exams.positive).tolist()
-    touching = 0
+    outside, at_marker = 0, 0
     for exam in flagged:
         prototype = int(strongest[exam])
         image = int(held.view[exam, prototype])
         cell = divmod(int(held.scored.cells[image, prototype]), field.columns.cells)
         source = data.sources[image]
-        marker = where.get(source.row.path)
-        touching += marker is not None and _touch(cell_box(source.geometry, field, cell), marker)
-    return touching, len(flagged)
+        patch, marker = cell_box(source.geometry, field, cell), where.get(source.row.path)
+        if not any(box.contains(*patch.centre) for box in source.row.boxes):
+            outside += 1
+            at_marker += marker is not None and _touch(patch, marker)
+    return Pointed(len(flagged), outside, at_marker)
 
 
 def _boxes(path: Path) -> dict[str, Box]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.evidence.pointing import Pointed
+
 Found = dict[str, Any]
 #: Measure, value and, where there is one, the goal and whether it is reached.
 Row = tuple[str, str, str, bool | None]
@@ -96,21 +98,19 @@ def _quality(found: Found) -> Iterator[Row]:
     yield "similarity lost when all but the patch is attacked / the patch alone", f"{outside} / {inside}", "", None
 
 
-def marker_table(found: Found, pointed: tuple[int, int]) -> str:
-    """Whether the check exposes a network that learned a skin marker.
-
-    Args:
-        pointed: flagged exams whose strongest patch overlaps a marker, and all flagged exams.
-    """
+def marker_table(found: Found, pointed: Pointed) -> str:
+    """Whether the check exposes a network that learned a skin marker."""
     shortcut = found["shortcut"]
     verdict = shortcut["verdict"]
+    at_marker = f"{pointed.at_marker} of {pointed.outside}, of {pointed.flagged} flagged exams"
     lines = [
         f"| verdict of the shortcut check | {verdict} | suspected | {_word(verdict == 'suspected')} |",
         f"| strongest patch in the lesion, {shortcut['exams']} flagged exams | {interval(shortcut['in_lesion'])} | | |",
         f"| margin lost without the lesions | {interval(shortcut['lesion_drop'])} | | |",
         f"| margin lost without the strongest patches outside | {interval(shortcut['evidence_drop'])} | | |",
-        f"| strongest patch of a flagged positive exam touches the marker | {pointed[0]} of {pointed[1]} | most | "
-        f"{_word(2 * pointed[0] > pointed[1])} |",
+        f"| margin lost without patches drawn by chance | {interval(shortcut['random_drop'])} | | |",
+        f"| strongest patches outside the lesion's box that touch the marker | {at_marker} | most | "
+        f"{_word(2 * pointed.at_marker > pointed.outside)} |",
     ]
     return "\n".join(
         ["Malignant films with a skin marker", "", "| measure | value | goal | |", "|---|---|---|---|", *lines, ""]
