@@ -35,7 +35,7 @@ DEATHS = (
     ("medproto.training.run:cut_prototypes", 1),
     ("medproto.training.run_folder:tell_prototypes", 1),
     ("medproto.bundle:Path.write_bytes", 2),  # half a bundle is written
-    ("medproto.bundle:os.chmod", 1),  # all of it, but it is not in its place
+    ("medproto.whole_folder:os.chmod", 1),  # all of it, but it is not in its place
 )
 
 
