@@ -24,7 +24,7 @@ Name = Literal["mini-MIAS regions", "phantom exams"]
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SETTINGS: dict[Name, Path] = {
     "mini-MIAS regions": CONFIGS / "mini_mias_regions.yaml",
-    "phantom exams": CONFIGS / "phantom.yaml",
+    "phantom exams": CONFIGS / "phantom_results.yaml",
 }
 FOLDS = 5
 PHANTOM_PATIENTS, PHANTOM_SEED = 60, 5
