@@ -6,7 +6,7 @@ BIN       := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check bench fuzz results evidence clean
+.PHONY: help install demo ui test check bench fuzz archive results evidence clean
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
@@ -51,16 +51,15 @@ bench: install ## run the benchmarks
 fuzz: install ## read 10,000 mutated files; FUZZ='--count N --seed S' for others
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ)
 
-results: install ## print the accuracy table; MINI_MIAS names the folder of the archive
+archive: ## say how mini-MIAS is to be had, where it is not at MINI_MIAS
 	@test -e "$(MINI_MIAS)" || { \
-		echo "mini-MIAS is not at $(MINI_MIAS): put all-mias.tar.gz there, or run 'make results MINI_MIAS=FOLDER'." >&2; \
+		echo "mini-MIAS is not at $(MINI_MIAS): put all-mias.tar.gz there, or name its folder with MINI_MIAS=FOLDER." >&2; \
 		exit 1; }
+
+results: install archive ## print the accuracy table; MINI_MIAS names the folder of the archive
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results "$(MINI_MIAS)"
 
-evidence: install ## measure the evidence on 1,000 synthetic exams and on mini-MIAS; an hour or two
-	@test -e "$(MINI_MIAS)" || { \
-		echo "mini-MIAS is not at $(MINI_MIAS): put all-mias.tar.gz there, or run 'make evidence MINI_MIAS=FOLDER'." >&2; \
-		exit 1; }
+evidence: install archive ## measure the evidence on 1,000 synthetic exams and on mini-MIAS; an hour or two
 	@$(BIN)/python -m benchmarks.evidence "$(MINI_MIAS)"
 
 clean: ## remove caches and build outputs; .venv and demo/, which holds a ledger, stay

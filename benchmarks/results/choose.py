@@ -16,12 +16,12 @@ import torch
 
 from benchmarks.results.black_box import Rates, margins_of, train_black_box
 from benchmarks.results.cohorts import (
-    SETTINGS,
     TRIAL_SEED,
     Cohort,
     load_cohort,
     prepare_mini_mias,
     prepare_phantom,
+    settings_of,
 )
 from benchmarks.results.shared import CPU, lower
 from benchmarks.results.units import by_exam, share_wrong
@@ -31,7 +31,6 @@ from medproto.evaluation.classification import auroc
 from medproto.training.inputs import InputSet, Progress
 from medproto.training.refining import Reporter
 from medproto.training.run import fit
-from medproto.training.settings import read_settings
 from medproto.training.similarities import margins, similarities
 
 INNER_FOLDS = 4
@@ -70,7 +69,7 @@ def compare(cohort: Cohort, report: Reporter) -> None:
     """Print a line per candidate: mean over the inner folds, and each of them."""
     parts = list(_inner(cohort))
     for name, overrides in CANDIDATES.items():
-        settings = read_settings(SETTINGS[cohort.name], overrides)
+        settings = settings_of(cohort.name, overrides)
         found = []
         for training, unseen in parts:
             fitted = fit(settings, training, report)

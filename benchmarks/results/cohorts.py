@@ -22,9 +22,10 @@ from medproto.training.settings import TrainSettings, read_settings
 
 Name = Literal["mini-MIAS regions", "phantom exams"]
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SETTINGS: dict[Name, Path] = {
-    "mini-MIAS regions": CONFIGS / "mini_mias_regions.yaml",
-    "phantom exams": CONFIGS / "phantom_results.yaml",
+#: Configuration of each data set, and what of it differs here: five folds of five seeds are long on large inputs.
+SETTINGS: dict[Name, tuple[Path, tuple[str, ...]]] = {
+    "mini-MIAS regions": (CONFIGS / "mini_mias_regions.yaml", ()),
+    "phantom exams": (CONFIGS / "phantom.yaml", ("inputs.rows=384", "inputs.columns=224")),
 }
 FOLDS = 5
 PHANTOM_PATIENTS, PHANTOM_SEED = 60, 5
@@ -65,10 +66,21 @@ class Cohort:
         return intensity_and_size(self.data)
 
 
+def settings_of(name: Name, overrides: tuple[str, ...] = ()) -> TrainSettings:
+    """How our network is trained on a data set."""
+    path, own = SETTINGS[name]
+    return read_settings(path, (*own, *overrides))
+
+
+def prepare_films(archive: Path, work: Path, report: Reporter) -> Path:
+    """Manifest of the films of mini-MIAS."""
+    source = archive / "all-mias.tar.gz" if (archive / "all-mias.tar.gz").is_file() else archive
+    return import_mini_mias(source, work / "films", report("importing films"))
+
+
 def prepare_mini_mias(archive: Path, work: Path, report: Reporter) -> Path:
     """Manifest of regions around the lesions of mini-MIAS and of normal tissue, as in `medproto crossval`."""
-    source = archive / "all-mias.tar.gz" if (archive / "all-mias.tar.gz").is_file() else archive
-    films = read_manifest(import_mini_mias(source, work / "films", report("importing films")))
+    films = read_manifest(prepare_films(archive, work, report))
     return region_manifest(films, work / "regions.csv", 0, report("placing regions"))
 
 
@@ -82,6 +94,6 @@ def prepare_phantom(work: Path, report: Reporter, seed: int = PHANTOM_SEED) -> P
 
 def load_cohort(name: Name, path: Path, work: Path, report: Reporter) -> Cohort:
     """The images of a manifest, from the cache in the working folder where they are there."""
-    settings, manifest = read_settings(SETTINGS[name]), read_manifest(path)
+    settings, manifest = settings_of(name), read_manifest(path)
     loading = Loading(cache=CacheSettings(folder=work / "cache"))
     return Cohort(name, settings, manifest, read_inputs(settings, manifest, report, loading))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,12 +63,17 @@ def kept_unit(cohort: Cohort, seed: int, fold: int, folder: Path) -> Unit:
 
 def code_digest() -> str:
     """SHA-256 over the source of whatever the scores depend on."""
+    folders = ("medproto/model", "medproto/training", "medproto/evaluation", "benchmarks/results")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).glob("*.py"))]
+    counted = [path for path in paths if path.stem not in ("__main__", "table", "choose")]
+    return source_digest([*counted, ROOT / "benchmarks/published/network.py"])
+
+
+def source_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 over the contents of source files, in the order given."""
     digest = hashlib.sha256()
-    for folder in ("medproto/model", "medproto/training", "medproto/evaluation", "benchmarks/results"):
-        for path in sorted((ROOT / folder).glob("*.py")):
-            if path.stem not in ("__main__", "table", "choose"):
-                digest.update(path.read_bytes())
-    digest.update((ROOT / "benchmarks/published/network.py").read_bytes())
+    for path in paths:
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
