@@ -16,6 +16,8 @@ from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from medproto.ingest.letters import letters_over
+
 Mask = NDArray[np.bool_]
 Side = Literal["left", "right"]
 
@@ -141,7 +143,7 @@ def _body(small: NDArray[np.float32]) -> Mask:
     if not body.any():
         return body
     body = _grown_to_skin(body, small, spread <= level)
-    return body & ~_film_edges(body, small)[:, None]
+    return body & ~_film_edges(body, small)[:, None] & ~letters_over(body, small)
 
 
 def _film_edges(body: Mask, small: NDArray[np.float32]) -> Mask:

@@ -7,7 +7,7 @@ values that can be stored and looks the image up in it: the same numbers as imag
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,20 @@ EXPLANATIONS = frozenset({"NORMAL", "HARDER", "SOFTER", "STANDARD", "DEFAULT", "
 PERCENTILES = (0.5, 99.5)
 
 
+class Window(NamedTuple):
+    """A window in values after the modality transformation (PS3.3 C.11.2.1)."""
+
+    function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+    centre: float
+    width: float
+
+
 class Voi(NamedTuple):
-    """One stored way to show the image: its name in words, and the step to [0, 1]."""
+    """One stored way to show the image: its name in words, the step to [0, 1], and the window where it is one."""
 
     name: str
     apply: Step
+    window: Window | None = None
 
 
 def contradiction(reason: str) -> RefusedImage:
