@@ -32,7 +32,10 @@ def phantom(
     priors: Annotated[float, typer.Option(min=0, max=1, help="Share of patients with an earlier exam too.")] = 0.0,
     variant: Annotated[
         str,
-        typer.Option(help="plain; vendor, blur, unseen (unlike it); or marker: malignant films show a skin marker."),
+        typer.Option(
+            help="plain; overlap: looks leave the class in doubt; vendor, blur, unseen: unlike plain; or marker: "
+            "malignant films show a skin marker."
+        ),
     ] = "plain",
     specials: Annotated[
         bool, typer.Option("--specials", help="Also OUT/specials: images to be refused, marked or not readable.")

@@ -158,7 +158,7 @@ def _row(patient: Patient, header: Header, stem: str, mask: Mask | None) -> Mani
         density=patient.breasts[header.side].density,
         vendor=patient.style.model,
         age_years=patient.age_years,
-        source=SOURCE,
+        source=SOURCE if patient.variant == PLAIN else f"{SOURCE}, {patient.variant.name}",
         licence=LICENCE,
     )
 

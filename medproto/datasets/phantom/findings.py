@@ -1,4 +1,4 @@
-"""Findings of the phantom: two benign kinds, two malignant ones, two more that plain cohorts never show, and bright
+"""Findings of the phantom: two benign kinds, two malignant ones, others that plain cohorts never show, and bright
 specks that mean nothing.
 
 A finding adds brightness in a bounded window; where it adds any is its mask. The same finding is drawn once per view,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,16 +17,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from medproto.datasets.phantom.anatomy import (
-    COARSE,
-    COLUMNS,
-    HEIGHT_MM,
-    ROWS,
-    SPACING_MM,
-    Anatomy,
-    Field,
-    coarse_grid,
-)
+from medproto.datasets.phantom import overlap
+from medproto.datasets.phantom.anatomy import COARSE, HEIGHT_MM, SPACING_MM, Anatomy, Field, coarse_grid
+from medproto.datasets.phantom.shapes import Window, edge, lobed, polar
 
 Kind = Literal[
     "circumscribed mass",
@@ -34,11 +28,16 @@ Kind = Literal[
     "clustered microcalcifications",
     "architectural distortion",
     "focal asymmetry",
+    "mass",
+    "calcifications",
 ]
 BENIGN: tuple[Kind, ...] = ("circumscribed mass", "coarse calcifications")
 MALIGNANT: tuple[Kind, ...] = ("spiculated mass", "clustered microcalcifications")
 #: Malignant too, but in a cohort of the variant `unseen` alone.
 UNSEEN: tuple[Kind, ...] = ("architectural distortion", "focal asymmetry")
+#: Benign or malignant, of any look between the two: in a cohort of the variant `overlap` alone.
+OVERLAPPING: tuple[Kind, ...] = ("mass", "calcifications")
+_MASSES: tuple[Kind, ...] = ("circumscribed mass", "spiculated mass")
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,13 @@ class Finding:
     """What both views of one finding share.
 
     Args:
-        kind: one of `BENIGN`, `MALIGNANT` or `UNSEEN`.
+        kind: one of `BENIGN`, `MALIGNANT`, `UNSEEN` or `OVERLAPPING`.
         radius_mm: radius of the mass, or of the group of calcifications.
         contrast: brightness it adds at its centre.
         depth: place between chest wall (0) and nipple (1).
         grown: share of its radius that it has reached; where it lies does not depend on it.
+        severity: from 0, as benign ones look, to 1, as malignant ones do; of `OVERLAPPING` alone.
+        malignant: of `OVERLAPPING` alone, whose kinds do not tell.
     """
 
     kind: Kind
@@ -58,6 +59,8 @@ class Finding:
     contrast: float
     depth: float
     grown: float = 1.0
+    severity: float = 0.0
+    malignant: bool = False
 
     @classmethod
     def draw(cls, rng: np.random.Generator, kind: Kind) -> Finding:
@@ -73,7 +76,7 @@ class Finding:
     @property
     def label(self) -> str:
         """Class of an image that shows it."""
-        return "benign" if self.kind in BENIGN else "malignant"
+        return "benign" if self.kind in BENIGN or (self.kind in OVERLAPPING and not self.malignant) else "malignant"
 
     def unseen(self, rng: np.random.Generator) -> Finding:
         """At the same depth a finding of a kind that plain cohorts never show."""
@@ -86,33 +89,25 @@ class Finding:
             )
         return replace(self, kind="focal asymmetry", radius_mm=rng.uniform(8.0, 13.0), contrast=rng.uniform(0.14, 0.2))
 
+    def overlapping(self, rng: np.random.Generator, first: bool) -> Finding:
+        """At the same depth, and of the same class, a finding whose look leaves that class in doubt.
 
-@dataclass(frozen=True)
-class Window:
-    """Square piece of the picture around a point, and where its pixels lie.
-
-    Args:
-        rows: rows of the picture.
-        columns: columns of the picture.
-        y: millimetres below the point; shape (h, 1).
-        x: millimetres towards the nipple; shape (1, w).
-    """
-
-    rows: slice
-    columns: slice
-    y: Field
-    x: Field
-
-    @classmethod
-    def around(cls, centre_mm: tuple[float, float], reach_mm: float) -> Window:
-        """The window of that half side, cut at the picture's border."""
-        spans, offsets = [], []
-        for middle, size in zip(centre_mm, (ROWS, COLUMNS), strict=True):
-            first = max(0, int((middle - reach_mm) / SPACING_MM))
-            last = min(size, int(np.ceil((middle + reach_mm) / SPACING_MM)))
-            spans.append(slice(first, last))
-            offsets.append(((np.arange(first, last) + 0.5) * SPACING_MM - middle).astype(np.float32))
-        return cls(spans[0], spans[1], offsets[0][:, None], offsets[1][None, :])
+        Args:
+            first: whether it is what the exam is about, else what was found beside it.
+        """
+        malignant, is_mass = self.label == "malignant", self.kind in _MASSES
+        # Of one range for both classes: neither size nor contrast tells.
+        radius_mm, contrast = rng.uniform(5.5, 11.0), rng.uniform(0.19, 0.27)
+        if not is_mass:
+            radius_mm, contrast = rng.uniform(4.5, 8.0), rng.uniform(0.42, 0.56)
+        return replace(
+            self,
+            kind="mass" if is_mass else "calcifications",
+            radius_mm=radius_mm,
+            contrast=contrast,
+            severity=overlap.severity(rng, malignant) if first else overlap.plainly_benign(rng),
+            malignant=malignant,
+        )
 
 
 def paint(rng: np.random.Generator, finding: Finding, anatomy: Anatomy, picture: Field) -> NDArray[np.bool_]:
@@ -127,6 +122,8 @@ def paint(rng: np.random.Generator, finding: Finding, anatomy: Anatomy, picture:
         "coarse calcifications": _popcorn,
         "architectural distortion": _distorted,
         "focal asymmetry": _asymmetric,
+        "mass": partial(overlap.mass, finding.severity),
+        "calcifications": partial(overlap.calcifications, finding.severity),
     }
     shape = draw[finding.kind](rng, window, radius)
     inside = picture[window.rows, window.columns] > 0
@@ -147,7 +144,7 @@ def paint_specks(rng: np.random.Generator, mean: float, anatomy: Anatomy, pictur
         v, u = (inside[rng.integers(len(inside))] + 0.5) * SPACING_MM * COARSE
         window = Window.around((float(v), float(u)), 3)
         radius = rng.uniform(0.25, 0.65)
-        speck = _edge(radius - np.hypot(window.y, window.x), 0.15)
+        speck = edge(radius - np.hypot(window.y, window.x), 0.15)
         picture[window.rows, window.columns] += np.float32(rng.uniform(0.3, 0.55)) * speck
 
 
@@ -168,7 +165,7 @@ def _place(rng: np.random.Generator, finding: Finding, anatomy: Anatomy) -> tupl
 
 
 def _mask(kind: Kind, shape: Field) -> NDArray[np.bool_]:
-    if kind in ("circumscribed mass", "spiculated mass", "focal asymmetry"):
+    if kind in (*_MASSES, "focal asymmetry", "mass"):
         return np.asarray(shape > 0.2)
     # What is of many parts is annotated as one outlined area, as readers do: its hull with a margin of 4 pixels.
     group = convex_hull_image(shape[::4, ::4] > 0.2)  # type: ignore[no-untyped-call]
@@ -176,43 +173,20 @@ def _mask(kind: Kind, shape: Field) -> NDArray[np.bool_]:
     return np.asarray(np.kron(hull, np.ones((4, 4), bool))[: shape.shape[0], : shape.shape[1]])
 
 
-def _edge(inside_mm: NDArray[np.floating], softness_mm: float) -> Field:
-    """1 well inside, 0 well outside, with a soft margin."""
-    ramp = np.clip(inside_mm / np.float32(2 * softness_mm) + np.float32(0.5), 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
-
-
-def _lobed(rng: np.random.Generator, angle: Field, lobes: range, strength: float) -> Field:
-    """Relative radius by angle: a circle with a few waves."""
-    waves = np.ones_like(angle)
-    for lobe in lobes:
-        waves += np.float32(strength * rng.normal() / lobe) * np.cos(lobe * angle + np.float32(rng.uniform(0, 6.3)))
-    return waves
-
-
-def _polar(rng: np.random.Generator, window: Window) -> tuple[Field, Field]:
-    """Distance and angle from the centre, in a frame that is turned and a little stretched at random."""
-    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.35)
-    along = window.x * np.cos(turn) + window.y * np.sin(turn)
-    across = window.y * np.cos(turn) - window.x * np.sin(turn)
-    along, across = along / np.float32(stretch**0.5), across * np.float32(stretch**0.5)
-    return np.hypot(along, across).astype(np.float32), np.arctan2(across, along).astype(np.float32)
-
-
 def _circumscribed(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
     """Round, oval or gently lobulated, sharp margin, even inside, a thin dark halo around."""
-    distance, angle = _polar(rng, window)
-    inside = radius_mm * _lobed(rng, angle, range(2, 4), 0.1) - distance
-    body = _edge(inside, 0.5) * (0.82 + 0.18 * np.sqrt(np.clip(inside / radius_mm, 0, 1)))
+    distance, angle = polar(rng, window)
+    inside = radius_mm * lobed(rng, angle, range(2, 4), 0.1) - distance
+    body = edge(inside, 0.5) * (0.82 + 0.18 * np.sqrt(np.clip(inside / radius_mm, 0, 1)))
     halo = np.exp(-(((inside + 1.1) / 0.7) ** 2))
     return np.asarray(body - 0.22 * halo, dtype=np.float32)
 
 
 def _spiculated(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
     """Irregular dense core with ill-defined margin and tapering lines that radiate from it."""
-    distance, angle = _polar(rng, window)
-    inside = radius_mm * 0.8 * _lobed(rng, angle, range(2, 7), 0.3) - distance
-    body = _edge(inside, 1.6) * (0.75 + 0.25 * np.clip(inside / radius_mm, 0, 1))
+    distance, angle = polar(rng, window)
+    inside = radius_mm * 0.8 * lobed(rng, angle, range(2, 7), 0.3) - distance
+    body = edge(inside, 1.6) * (0.75 + 0.25 * np.clip(inside / radius_mm, 0, 1))
     count = int(rng.integers(13, 20))
     starts = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
     for start in starts:
@@ -221,7 +195,7 @@ def _spiculated(rng: np.random.Generator, window: Window, radius_mm: float) -> F
         along = window.x * np.cos(start) + window.y * np.sin(start)
         across = window.y * np.cos(start) - window.x * np.sin(start) - rng.normal(0, 0.012) * along**2
         left = np.clip(1 - along / length, 0, 1)
-        line = _edge(width * (0.35 + 0.65 * left) - np.abs(across), 0.35) * (along > 0) * np.sqrt(left)
+        line = edge(width * (0.35 + 0.65 * left) - np.abs(across), 0.35) * (along > 0) * np.sqrt(left)
         body = np.maximum(body, np.float32(rng.uniform(0.65, 0.95)) * line)
     return np.asarray(body, dtype=np.float32)
 
@@ -250,7 +224,7 @@ def _stamp(rng: np.random.Generator, shape: Field, at_mm: tuple[float, float]) -
     along = offset[None, :] * np.cos(turn) + offset[:, None] * np.sin(turn)
     across = offset[:, None] * np.cos(turn) - offset[None, :] * np.sin(turn)
     radius = rng.uniform(0.22, 0.45)
-    speck = _edge((radius - np.hypot(along / stretch, across)).astype(np.float32), 0.12)
+    speck = edge((radius - np.hypot(along / stretch, across)).astype(np.float32), 0.12)
     area = shape[row - size : row + size + 1, column - size : column + size + 1]
     np.maximum(area, np.float32(rng.uniform(0.7, 1.0)) * speck, out=area)
 
@@ -264,7 +238,7 @@ def _popcorn(rng: np.random.Generator, window: Window, radius_mm: float) -> Fiel
         for _ in range(int(rng.integers(2, 5))):
             row = reach * np.sin(direction) + rng.normal(0, 0.4 * size)
             column = reach * np.cos(direction) + rng.normal(0, 0.4 * size)
-            lobe = _edge(size * rng.uniform(0.65, 0.85) - np.hypot(window.y - row, window.x - column), 0.25)
+            lobe = edge(size * rng.uniform(0.65, 0.85) - np.hypot(window.y - row, window.x - column), 0.25)
             np.maximum(shape, lobe, out=shape)
     return shape
 
@@ -277,7 +251,7 @@ def _distorted(rng: np.random.Generator, window: Window, radius_mm: float) -> Fi
         length, width = radius_mm * rng.uniform(1.2, 1.9), rng.uniform(0.45, 0.7)
         along = window.x * np.cos(start) + window.y * np.sin(start)
         across = window.y * np.cos(start) - window.x * np.sin(start) - rng.normal(0, 0.015) * along**2
-        line = _edge(width - np.abs(across), 0.3) * _edge(along - rng.uniform(1.5, 3.0), 0.8)
+        line = edge(width - np.abs(across), 0.3) * edge(along - rng.uniform(1.5, 3.0), 0.8)
         faded = np.float32(rng.uniform(0.6, 1.0)) * line * np.sqrt(np.clip(1 - along / length, 0, 1))
         np.maximum(shape, faded, out=shape)
     return shape
@@ -285,7 +259,7 @@ def _distorted(rng: np.random.Generator, window: Window, radius_mm: float) -> Fi
 
 def _asymmetric(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:
     """More tissue than elsewhere: broad, without a margin, uneven as tissue is."""
-    distance, angle = _polar(rng, window)
-    inside = radius_mm * _lobed(rng, angle, range(2, 6), 0.3) - distance
+    distance, angle = polar(rng, window)
+    inside = radius_mm * lobed(rng, angle, range(2, 6), 0.3) - distance
     uneven = ndimage.gaussian_filter(rng.standard_normal(distance.shape, dtype=np.float32), 1.2 / SPACING_MM)
-    return np.asarray(_edge(inside, 0.45 * radius_mm) * (0.85 + 0.15 * uneven / uneven.std()), dtype=np.float32)
+    return np.asarray(edge(inside, 0.45 * radius_mm) * (0.85 + 0.15 * uneven / uneven.std()), dtype=np.float32)

@@ -228,10 +228,16 @@ def _plan(seed: int, number: int) -> tuple[Kind | None, Density]:
 def _with_kinds_of(
     variant: Variant, key: tuple[int, int], findings: dict[Laterality, Finding]
 ) -> dict[Laterality, Finding]:
-    """The findings, malignant ones of kinds never seen where the variant has that."""
+    """The findings, malignant ones of kinds never seen, or all of looks that overlap, where the variant has that.
+
+    Args:
+        findings: by side, what the exam is about first.
+    """
+    rng = np.random.default_rng([*key, 110])
+    if variant.overlapping:
+        return {side: finding.overlapping(rng, not place) for place, (side, finding) in enumerate(findings.items())}
     if not variant.unseen_kinds:
         return findings
-    rng = np.random.default_rng([*key, 110])
     return {
         side: finding.unseen(rng) if finding.label == "malignant" else finding for side, finding in findings.items()
     }

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from medproto.datasets.phantom.anatomy import COARSE, COLUMNS, HEIGHT_MM, ROWS, SPACING_MM, Anatomy, Field, coarse_grid
-from medproto.datasets.phantom.findings import Window
+from medproto.datasets.phantom.shapes import Window
 
 #: Least distance between the ring's middle and the finding; in a breast without such a place it is the greatest.
 FROM_FINDING_MM = 30.0

@@ -1,5 +1,5 @@
 """How a cohort can differ from the plain one, each in one way that is known: pictures from elsewhere, blurred ones,
-findings never seen, and a shortcut that a network must not take.
+findings never seen, findings whose look leaves their class in doubt, and a shortcut that a network must not take.
 
 A variant's exams are the plain cohort's, patient by patient and breast by breast, but for what the variant is about. No
 look is a real maker's.
@@ -42,6 +42,7 @@ class Variant:
         expose: what becomes of the picture before the detector's noise.
         looks: processing after the noise, of which each patient's machine has one; none for the plain one.
         unseen_kinds: whether malignant findings are of kinds that plain cohorts never show.
+        overlapping: whether findings look anything between benign and malignant, as `overlap.py` has it.
         marks_malignant: whether every view with a malignant finding, and no other, shows a ring taped on the skin.
     """
 
@@ -49,6 +50,7 @@ class Variant:
     expose: Change = unchanged
     looks: tuple[Look, ...] = ()
     unseen_kinds: bool = False
+    overlapping: bool = False
     marks_malignant: bool = False
 
 
@@ -111,6 +113,7 @@ VARIANTS = MappingProxyType(
             ),
             Variant("blur", expose=moved),
             Variant("unseen", unseen_kinds=True),
+            Variant("overlap", overlapping=True),
             Variant("marker", marks_malignant=True),
         )
     }

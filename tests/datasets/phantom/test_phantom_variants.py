@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
+from sklearn.metrics import roc_auc_score
 
 from medproto.datasets.manifest import read_manifest
 from medproto.datasets.phantom.anatomy import SPACING_MM
 from medproto.datasets.phantom.cohort import MARKERS, Cohort, write_phantom
-from medproto.datasets.phantom.findings import MALIGNANT, UNSEEN, Kind
+from medproto.datasets.phantom.findings import MALIGNANT, OVERLAPPING, UNSEEN, Finding, Kind
+from medproto.datasets.phantom.overlap import PLAINLY_BENIGN
 from medproto.datasets.phantom.patient import Drawing, Patient, draw_view
 from medproto.datasets.phantom.skin_marker import FROM_FINDING_MM
 from medproto.datasets.phantom.variants import VARIANTS
@@ -38,16 +41,17 @@ def detail(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def test_a_variant_that_is_none_is_refused() -> None:
-    with pytest.raises(InputError, match="variant: got 'sharp', expected one of plain, vendor, blur, unseen, marker"):
+    with pytest.raises(InputError, match="variant: got 'sharp', expected one of plain, vendor, blur, unseen, over"):
         Cohort(1, SEED, variant="sharp")
 
 
-@pytest.mark.parametrize("variant", ["vendor", "blur", "unseen", "marker"])
+@pytest.mark.parametrize("variant", ["vendor", "blur", "unseen", "overlap", "marker"])
 def test_exams_are_the_plain_ones_but_for_what_the_variant_is_about(variant: str) -> None:
     for plain, other in zip(patients("plain"), patients(variant), strict=True):
         assert (plain.name, plain.breasts, plain.study_date) == (other.name, other.breasts, other.study_date)
         assert {side: f.label for side, f in plain.findings.items()} == {s: f.label for s, f in other.findings.items()}
-        assert (plain.findings == other.findings) == (variant != "unseen" or "malignant" not in labels(plain))
+        changed = {"unseen": {"malignant"}, "overlap": {"benign", "malignant"}}.get(variant, set())
+        assert (plain.findings == other.findings) == (not changed & labels(plain))
         assert (plain.style == other.style) == (variant != "vendor")
 
 
@@ -137,3 +141,58 @@ def test_malignant_findings_are_of_kinds_never_seen_and_are_annotated() -> None:
 
 def test_no_plain_finding_is_left_where_malignant_kinds_are_unseen() -> None:
     assert not {f.kind for p in patients("unseen") for f in p.findings.values()} & set(MALIGNANT)
+
+
+def firsts(kind: Kind, count: int) -> list[Finding]:
+    """What the exams of an overlapping cohort are about, of one kind."""
+    found = [next(iter(patient.findings.values())) for patient in patients("overlap", count) if patient.findings]
+    return [finding for finding in found if finding.kind == kind]
+
+
+@pytest.mark.parametrize("kind", OVERLAPPING)
+def test_severity_makes_malignancy_likelier_and_never_certain(kind: Kind) -> None:
+    found = firsts(kind, 1500)
+    malignant, severity = np.array([one.malignant for one in found]), np.array([one.severity for one in found])
+    assert 0.93 < roc_auc_score(malignant, severity) < 0.97
+    doubtful = (severity > 0.35) & (severity < 0.65)
+    assert 0.3 < malignant[doubtful].mean() < 0.7
+    # Odds of (s / (1 - s))^2, averaged over the severities of the bin.
+    severe = (severity > 0.65) & (severity < 0.75)
+    assert malignant[severe].mean() == pytest.approx(0.49 / (0.49 + 0.09), abs=0.12)
+
+
+def test_neither_size_nor_contrast_nor_place_tells_an_overlapping_finding() -> None:
+    for kind in OVERLAPPING:
+        found = firsts(kind, 900)
+        malignant = [one.malignant for one in found]
+        for value in ("radius_mm", "contrast", "depth"):
+            assert 0.4 < roc_auc_score(malignant, [getattr(one, value) for one in found]) < 0.6
+
+
+def test_what_lies_beside_an_overlapping_finding_looks_plainly_benign() -> None:
+    seconds = [list(patient.findings.values())[1:] for patient in patients("overlap", 120)]
+    found = [finding for one in seconds for finding in one]
+    assert len(found) > 10
+    assert all(finding.label == "benign" and finding.severity <= PLAINLY_BENIGN for finding in found)
+
+
+@pytest.mark.parametrize("kind", OVERLAPPING)
+def test_an_overlapping_finding_is_seen_at_every_severity_and_grows_rougher_with_it(kind: Kind) -> None:
+    finding = firsts(kind, 24)[0]
+    patient = next(p for p in patients("overlap") if finding in p.findings.values())
+    side = next(side for side, one in patient.findings.items() if one == finding)
+    rough = []
+    for severity in (0.0, 0.5, 1.0):
+        drawn = draw_view(replace(patient, findings={side: replace(finding, severity=severity)}), side, "CC")
+        without = draw_view(replace(patient, findings={}), side, "CC").picture
+        assert drawn.mask is not None
+        added = (drawn.picture - without) * drawn.mask
+        assert np.percentile(added[drawn.mask], 95) > 0.1
+        edges = np.abs(np.diff(added, axis=0))[:, 1:] + np.abs(np.diff(added, axis=1))[1:]
+        rough.append(float(edges.sum() / np.abs(added).sum()))
+    assert rough[0] < rough[1] < rough[2]
+
+
+def test_manifest_of_a_variant_tells_its_name(tmp_path: Path) -> None:
+    rows = read_manifest(write_phantom(tmp_path / "overlap", Cohort(1, SEED, variant="overlap"))).rows
+    assert {row.source for row in rows} == {"medproto phantom, overlap"}
