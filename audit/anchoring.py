@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 from audit.entries import Entry, EntryDraft
+from audit.filters import LedgerFilter
 from audit.heads import read_heads
 from audit.keychain import named_keys
-from audit.ledger import LedgerFilter
 from audit.payloads import CheckpointAnchored
 from audit.room import Actor, Room
 from audit.signing import append_note

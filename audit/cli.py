@@ -13,8 +13,8 @@ from rich.table import Table
 
 from audit import cli_keeping, cli_privacy, cli_proofs, service
 from audit.cli_options import HOME, AsJson, Home, Url, one_line, out
+from audit.filters import LedgerFilter
 from audit.findings import Verification
-from audit.ledger import LedgerFilter
 from audit.room import Room, open_room, verify_room
 from audit.signing import PublicKey
 from audit.trace import Trace, TracedPrototype, trace_entry, trace_prototype

@@ -20,8 +20,8 @@ from sqlalchemy import Connection
 from audit.database import scrub
 from audit.entries import Entry, EntryDraft
 from audit.evidence import exam_files, patient_of, sealed_of, training_patches
+from audit.filters import LedgerFilter
 from audit.identity import forget, secret_behind
-from audit.ledger import LedgerFilter
 from audit.payloads import Erasure, ErasureReason
 from audit.room import Actor, Room
 from medproto.errors import InputError

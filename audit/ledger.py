@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select
+from sqlalchemy import Connection, Engine, Row, Select, func, insert, select
 
 from audit.database import (
     REVISION,
@@ -31,24 +31,13 @@ from audit.database import (
     writing,
 )
 from audit.entries import KEY_CHANGES, NO_LEAF, Entry, EntryDraft, decode, derive, encode, format_time
+from audit.filters import LedgerFilter, matching
 from audit.merkle import Frontier
 from audit.models import CheckpointRow, EntryRow
 from audit.signing import Checkpoint, PublicKey, Signer, append_note, verify_note
 from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerAbsent, LedgerTampered, LedgerUnavailable
 
-_Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
 _CREATE_HINT = "create one by scoring an exam or with `medproto audit init`"
-
-
-@dataclass(frozen=True)
-class LedgerFilter:
-    """Which entries to list: of one kind, about one exam, answering one entry, or with a text in their columns."""
-
-    kind: str | None = None
-    exam_id: str | None = None
-    refers_to: int | None = None
-    request: str | None = None
-    search: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +100,7 @@ class Ledger:
 
     def entries(self, which: LedgerFilter | None = None, offset: int = 0, limit: int | None = None) -> list[Entry]:
         """The entries that match, newest first."""
-        query = _matching(_entries(), which).order_by(EntryRow.number.desc()).offset(offset)
+        query = matching(_entries(), which).order_by(EntryRow.number.desc()).offset(offset)
         with reading(self.engine) as conn:
             rows = conn.execute(query if limit is None else query.limit(limit)).all()
         return [_read(row) for row in rows]
@@ -119,7 +108,7 @@ class Ledger:
     def count(self, which: LedgerFilter | None = None) -> int:
         """How many entries match."""
         with reading(self.engine) as conn:
-            return conn.execute(_matching(select(func.count()).select_from(EntryRow), which)).scalar_one()
+            return conn.execute(matching(select(func.count()).select_from(EntryRow), which)).scalar_one()
 
     def checkpoint(self, number: int) -> Checkpoint:
         """The checkpoint of the commit that wrote entry `number`; EntryNotFound where none covers it."""
@@ -256,15 +245,3 @@ def _read(row: Row[int, bytes, str]) -> Entry:
     if entry.leaf != row.leaf or entry.number != row.number:
         raise LedgerTampered([f"entry {row.number}: its body is not the one that was written."])
     return entry
-
-
-def _matching(query: _Query, which: LedgerFilter | None) -> _Query:
-    which = which or LedgerFilter()
-    for column in ("kind", "exam_id", "refers_to", "request"):
-        value = getattr(which, column)
-        if value is not None:
-            query = query.where(getattr(EntryRow, column) == value)
-    if which.search:
-        columns = (EntryRow.kind, EntryRow.actor, EntryRow.role, EntryRow.exam_id)
-        query = query.where(or_(*(column.icontains(which.search, autoescape=True) for column in columns)))
-    return query

@@ -4,43 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from audit.encryption import unsalted
 from audit.entries import Entry
-from audit.evidence import patient_of
-from audit.ledger import LedgerFilter
+from audit.filters import LedgerFilter
 from audit.payloads import Review
 from audit.room import Room
 from audit.signing import Checkpoint
 from medproto.errors import EntryNotFound, EvidenceErased, LedgerTampered
-from medproto.records import Decision, Prediction
-
-Status = Literal["open", "reviewed"]
-_ORDER = {"flagged": 0, "no decision": 1, "not flagged": 2}
-
-
-@dataclass(frozen=True)
-class WorklistItem:
-    """One line of the worklist: the newest prediction of an exam."""
-
-    number: int
-    exam_id: str
-    patient_id: str
-    time: datetime
-    bundle_name: str
-    decision: Decision
-    margin: float
-    operating_margin: float
-    probability: float | None
-    status: Status
-    verdict: str | None
-    warnings: int
-    notes: int
-    refused_images: int
-    synthetic: bool
+from medproto.records import Prediction
 
 
 @dataclass(frozen=True)
@@ -65,24 +39,6 @@ class LedgerPage:
     total: int
 
 
-def worklist(room: Room, status: Status | None = None) -> list[WorklistItem]:
-    """Newest prediction of each exam that was not erased.
-
-    In order: flagged, no decision, not flagged; among these the farthest over the operating point first.
-    """
-    verdicts: dict[int, str] = {}
-    for entry in room.ledger.entries(LedgerFilter(kind="review")):
-        verdicts.setdefault(entry.payload["entry"], entry.payload["verdict"])
-    newest: dict[str, WorklistItem] = {}
-    erased = room.erasures()
-    for entry in room.ledger.entries(LedgerFilter(kind="prediction")):
-        if entry.exam_id not in newest and patient_of(entry.payload) not in erased:
-            item = _item(entry, verdicts.get(entry.number))
-            newest[item.exam_id] = item
-    items = [item for item in newest.values() if status in (None, item.status)]
-    return sorted(items, key=lambda i: (_ORDER[i.decision], i.operating_margin - i.margin, i.number))
-
-
 def prediction(room: Room, number: int) -> tuple[Entry, Prediction]:
     """A prediction entry and its record; EntryNotFound unless that entry is a prediction."""
     entry = room.ledger.entry(number)
@@ -102,10 +58,9 @@ def reviews(room: Room, number: int) -> list[ReviewRecord]:
     return [ReviewRecord(e.number, e.actor, e.role, e.time, _review(room, e)) for e in reversed(entries)]
 
 
-def refusals(room: Room) -> list[Entry]:
+def refusals(room: Room, offset: int = 0, limit: int | None = None) -> list[Entry]:
     """Entries of kind refusal and failure, newest first."""
-    both = [*room.ledger.entries(LedgerFilter(kind="refusal")), *room.ledger.entries(LedgerFilter(kind="failure"))]
-    return sorted(both, key=lambda entry: -entry.number)
+    return room.ledger.entries(LedgerFilter(kinds=("refusal", "failure")), offset, limit)
 
 
 def ledger_page(room: Room, which: LedgerFilter | None = None, offset: int = 0, limit: int = 50) -> LedgerPage:
@@ -136,27 +91,3 @@ def _record(entry: Entry) -> Prediction:
         return Prediction.model_validate(entry.payload["prediction"])
     except (KeyError, ValidationError) as err:
         raise LedgerTampered([f"entry {entry.number}: its payload is not a prediction of this schema."]) from err
-
-
-def _item(entry: Entry, verdict: str | None) -> WorklistItem:
-    """Read from the plain body: building the whole record for every line of a long list is too slow."""
-    fields: dict[str, Any] = entry.payload["prediction"]
-    findings = [*fields["findings"], *(f for image in fields["images"] for f in image["findings"])]
-    severities = [finding["severity"] for finding in findings]
-    return WorklistItem(
-        number=entry.number,
-        exam_id=fields["exam_id"],
-        patient_id=fields["patient_id"],
-        time=entry.time,
-        bundle_name=fields["bundle_name"],
-        decision=fields["decision"],
-        margin=fields["margin"],
-        operating_margin=fields["operating_point"]["margin"],
-        probability=fields["probability"],
-        status="open" if verdict is None else "reviewed",
-        verdict=verdict,
-        warnings=severities.count("warn"),
-        notes=severities.count("note"),
-        refused_images=len(fields["refused"]),
-        synthetic=fields["synthetic"],
-    )

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from audit.entries import Entry
-from audit.ledger import LedgerFilter
+from audit.filters import LedgerFilter
 from audit.queries import prediction
 from audit.room import Room
 from medproto.errors import CannotReplay, EmptyExam, EntryNotFound, InputError

@@ -14,10 +14,11 @@ from typing import Self
 from audit.encryption import PatientKey
 from audit.entries import Entry
 from audit.evidence import EvidenceStore, patient_of, sealed_of
+from audit.filters import LedgerFilter
 from audit.findings import Knowledge, KnownHead, Verification
 from audit.heads import read_heads
 from audit.identity import adopt, pseudonym, secret_behind
-from audit.ledger import Ledger, LedgerFilter, create_ledger, open_ledger
+from audit.ledger import Ledger, create_ledger, open_ledger
 from audit.rotation import settle_key
 from audit.signing import (
     KEY_FILE,

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.entries import KEY_CHANGES, Entry, EntryDraft
+from audit.filters import LedgerFilter
 from audit.keychain import KeyChange, key_named
-from audit.ledger import Ledger, LedgerFilter
+from audit.ledger import Ledger
 from audit.payloads import KeyRotated
 from audit.signing import (
     NEXT_FILE,

@@ -18,8 +18,8 @@ from audit.canonical import canonical_bytes
 from audit.encryption import salted, seal_pieces
 from audit.entries import RESULT_KINDS, Entry, EntryDraft, EntryKind
 from audit.evidence import patient_of
+from audit.filters import LedgerFilter
 from audit.findings import Verification
-from audit.ledger import LedgerFilter
 from audit.payloads import (
     MEANINGS,
     REGISTRABLE,
@@ -34,17 +34,24 @@ from audit.payloads import (
 from audit.queries import (
     LedgerPage,
     ReviewRecord,
-    WorklistItem,
     checkpoint_of,
     ledger_page,
     picture,
     prediction,
     refusals,
     reviews,
-    worklist,
 )
 from audit.room import Actor, BundleScorer, Room, Scorer, open_room, verify_room
 from audit.trace import trace_entry, trace_prototype
+from audit.worklist import (
+    WorklistCounts,
+    WorklistFilter,
+    WorklistItem,
+    WorklistPage,
+    worklist,
+    worklist_counts,
+    worklist_page,
+)
 from medproto.errors import (
     BundleError,
     EmptyExam,
@@ -67,12 +74,16 @@ __all__ = [
     "Room",
     "Scorer",
     "Verification",
+    "WorklistCounts",
+    "WorklistFilter",
     "WorklistItem",
+    "WorklistPage",
     "checkpoint_of",
     "exam_opened",
     "file_digest",
     "find_prediction",
     "find_registered",
+    "ledger_head",
     "ledger_page",
     "open_room",
     "picture",
@@ -88,6 +99,8 @@ __all__ = [
     "trace_prototype",
     "verify_room",
     "worklist",
+    "worklist_counts",
+    "worklist_page",
 ]
 
 
@@ -192,6 +205,12 @@ def report_exported(room: Room, number: int, pdf_digest: str, actor: Actor) -> E
         raise EntryNotFound(f"entry {number}: is of kind {entry.kind}, expected {', '.join(RESULT_KINDS)}")
     exported = ReportExported(entry=number, exam_id=entry.exam_id, pdf_digest=pdf_digest)
     return _append(room, "report exported", exported, actor)
+
+
+def ledger_head(room: Room) -> tuple[int, str]:
+    """How many entries the last checkpoint covers, and its root; its signature was checked."""
+    checkpoint = room.ledger.head(room.public_key)
+    return checkpoint.size, checkpoint.root
 
 
 def file_digest(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from audit.ledger import LedgerFilter
+from audit.filters import LedgerFilter
 from audit.room import Room
 from audit.service import file_digest
 from medproto.datasets.manifest import read_manifest

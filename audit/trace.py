@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.entries import Entry
-from audit.ledger import LedgerFilter
+from audit.filters import LedgerFilter
 from audit.queries import prediction, reviews
 from audit.room import Room
 from medproto.datasets.manifest import Manifest, ManifestRow, read_manifest

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from audit.ledger import LedgerFilter
+from audit.filters import LedgerFilter
 from audit.proofs import ledger_keys
 from audit.report import report_for
 from audit.report_archival import attachment_of

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 import audit
 from audit.database import REVISION, reading
 from audit.entries import NO_LEAF, EntryDraft
+from audit.filters import LedgerFilter
 from audit.findings import Knowledge, Verification
-from audit.ledger import Ledger, LedgerFilter, create_ledger, open_ledger
+from audit.ledger import Ledger, create_ledger, open_ledger
 from audit.merkle import inclusion_proof, leaf_hash, root_of, verify_inclusion
 from audit.models import Base
 from audit.signing import Signer, create_keys, load_signer, read_notes, verify_note

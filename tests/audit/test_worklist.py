@@ -1,0 +1,83 @@
+"""The worklist: filters, order, counts and pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from audit.room import Room
+from audit.service import (
+    BundleScorer,
+    Opinion,
+    WorklistCounts,
+    WorklistFilter,
+    prediction,
+    refusals,
+    review,
+    score_exam,
+    worklist_counts,
+    worklist_page,
+)
+from tests.audit.conftest import READER
+from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
+
+
+def numbers(room: Room, which: WorklistFilter) -> list[int]:
+    """Entries of the exams that match, in order."""
+    return [item.number for item in worklist_page(room, which).items]
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        (WorklistFilter(), [3, 7, 5]),
+        (WorklistFilter(decision="flagged"), [3]),
+        (WorklistFilter(status="open"), [7, 5]),
+        (WorklistFilter(status="reviewed"), [3]),
+        (WorklistFilter(verdict="agree"), [3]),
+        (WorklistFilter(verdict="refer"), []),
+        (WorklistFilter(synthetic=True), [3, 7, 5]),
+        (WorklistFilter(synthetic=False), []),
+        (WorklistFilter(decision="no decision", status="open"), [7]),
+    ],
+)
+def test_the_worklist_is_narrowed_by_what_is_asked(room: Room, which: WorklistFilter, expected: list[int]) -> None:
+    assert numbers(room, which) == expected
+
+
+def test_exams_are_found_by_a_part_of_either_pseudonym(room: Room) -> None:
+    record = prediction(room, 5)[1]
+    for part in (record.exam_id[5:15].upper(), record.patient_id, f" {record.patient_id[3:]} "):
+        assert numbers(room, WorklistFilter(search=part)) == [5]
+    for part in ("100%", "_", "%", "exam-nobody"):
+        assert numbers(room, WorklistFilter(search=part)) == []
+
+
+def test_pages_together_are_the_whole_worklist(room: Room) -> None:
+    pages = [worklist_page(room, WorklistFilter(), offset, 2) for offset in (0, 2, 4)]
+    assert [[item.number for item in page.items] for page in pages] == [[3, 7], [5], []]
+    assert {page.total for page in pages} == {3}
+
+
+def test_counts_are_those_of_the_pages(room: Room) -> None:
+    counts = worklist_counts(room, WorklistFilter())
+    assert counts == WorklistCounts({"flagged": 1, "no decision": 1, "not flagged": 1}, open=2, synthetic=3, refused=0)
+    review(room, 5, Opinion(verdict="refer"), READER)
+    assert worklist_counts(room, WorklistFilter(decision="flagged")).scored == 1
+    assert worklist_counts(room, WorklistFilter()).open == 1
+
+
+def test_refused_exams_come_in_pages_too(empty_room: Room) -> None:
+    broken = BundleScorer("0" * 64, "factory-phantom", scorer_of(make_scored()))
+    for _ in range(3):
+        score_exam(empty_room, [], broken, READER)
+    assert [entry.number for entry in refusals(empty_room)] == [7, 5, 3]
+    assert [entry.number for entry in refusals(empty_room, 1, 1)] == [5]
+    assert worklist_counts(empty_room, WorklistFilter()).refused == 3
+
+
+def test_a_second_opinion_counts_instead_of_the_first(room: Room) -> None:
+    review(room, 3, Opinion(verdict="disagree", reason="scar"), READER)
+    (item,) = worklist_page(room, WorklistFilter(status="reviewed")).items
+    assert item.verdict == "disagree"
+    score_exam(room, [], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(make_scored(exam="0"))), READER)
+    assert numbers(room, WorklistFilter(status="reviewed")) == []
