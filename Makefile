@@ -31,8 +31,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install ## make a synthetic cohort, train, score, report, verify and trace in demo/
 	@$(BIN)/medproto demo demo
 
-ui: install ## open the reading room over the demo on 127.0.0.1
-	@$(BIN)/medproto ui --home demo/home
+ui: install ## open the reading room over the demo on 127.0.0.1, where nobody signs in
+	@$(BIN)/medproto ui --home demo/home --demo
 
 # Two test processes share the cores: more threads in each would only make them wait for one another.
 test: install ## run the whole test suite

@@ -52,6 +52,9 @@ def score(
     bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them; grouped by exam.")],
     region: Region = None,
+    full_depth: Annotated[
+        bool, typer.Option(help="Keep every image with all its grey values too, to be windowed in the reading room.")
+    ] = True,
     home: Home = HOME,
     ledger: Url = None,
 ) -> None:
@@ -75,9 +78,8 @@ def score(
             outcome.failed += 1
             console.print(f"{path.name}/ not scored: {err}", markup=False, highlight=False)
     groups = group_exams(files) if files else []
-    judge = BundleScorer(
-        loaded.bundle_id, loaded.manifest.name, scorer(loaded, read_region(region)), loaded.manifest.synthetic
-    )
+    score_files = scorer(loaded, read_region(region), full_depth=full_depth)
+    judge = BundleScorer(loaded.bundle_id, loaded.manifest.name, score_files, loaded.manifest.synthetic)
     actor = Actor(getpass.getuser(), "reader")
     with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
         register_bundle(room, loaded, actor)
@@ -141,15 +143,17 @@ def open_ui(
     address: Annotated[
         str, typer.Option(help="Address to listen on; anything but loopback lets others in.")
     ] = "127.0.0.1",
+    host: Annotated[list[str] | None, typer.Option(help="Further name by which the server is reached.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Nobody signs in; on this machine alone.")] = False,
 ) -> None:
     """Open the reading room in the browser, on this machine alone unless told otherwise."""
     import os
 
-    from ui.launch import launch
+    from ui.launch import Serving, launch
 
     if ledger:
         os.environ["MEDPROTO_LEDGER_URL"] = ledger
-    raise typer.Exit(launch(home, port, address))
+    raise typer.Exit(launch(Serving(home, port, address, tuple(host or ()), demo)))
 
 
 def main() -> None:

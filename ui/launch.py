@@ -3,55 +3,52 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from ui.opening import HOME_VARIABLE
+from medproto.errors import InputError
+from ui.opening import DEMO_VARIABLE, HOME_VARIABLE
+from ui.server import application, settings
 
-APP = Path(__file__).with_name("app.py")
-
-
-def command(port: int, address: str) -> list[str]:
-    """The command that serves the application: loopback, XSRF on, no telemetry, no tracebacks on screen."""
-    flags = {
-        "server.port": str(port),
-        "server.address": address,
-        "server.headless": "true",
-        "server.enableXsrfProtection": "true",
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "client.showErrorDetails": "none",
-    }
-    # Against DNS rebinding; whoever listens on another address knows by which names it is reached, this file does not.
-    hosts = ("localhost", "127.0.0.1") if address in ("localhost", "127.0.0.1") else ("*",)
-    return [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        str(APP),
-        *(f"--{name}={value}" for name, value in flags.items()),
-        *(f"--server.allowedHosts={host}" for host in hosts),
-    ]
+LOOPBACK: Final = ("localhost", "127.0.0.1")
 
 
-def launch(home: Path, port: int = 8501, address: str = "127.0.0.1") -> int:
-    """Serves the room in `home` until it is interrupted.
+@dataclass(frozen=True)
+class Serving:
+    """Where the room is served, and to whom.
 
     Args:
         home: directory of ledger, keys and evidence.
         port: TCP port to listen on.
-        address: address to listen on; anything but loopback lets others in, and nobody signs in.
-
-    Returns:
-        The server's exit status; 0 after an interrupt.
+        address: address to listen on; anything but loopback lets others in.
+        hosts: further names by which the server is reached, as a proxy before it passes them on.
+        demo: nobody signs in; on loopback alone.
     """
-    environment = {**os.environ, HOME_VARIABLE: str(home.resolve())}
-    with subprocess.Popen(command(port, address), env=environment) as server:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            server.terminate()
-            server.wait()
-            return 0
+
+    home: Path
+    port: int = 8501
+    address: str = "127.0.0.1"
+    hosts: tuple[str, ...] = ()
+    demo: bool = False
+
+    def __post_init__(self) -> None:
+        if self.demo and self.address not in LOOPBACK:
+            raise InputError(f"demo: got address {self.address}, expected 127.0.0.1, for nobody signs in")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name under which the server may be addressed."""
+        own = () if self.address in ("0.0.0.0", "::", *LOOPBACK) else (self.address,)
+        return (*LOOPBACK, *own, *self.hosts)
+
+
+def launch(serving: Serving) -> int:
+    """Serves the room until it is interrupted; returns the exit status, 0 after an interrupt."""
+    os.environ[HOME_VARIABLE] = str(serving.home.resolve())
+    os.environ[DEMO_VARIABLE] = "1" if serving.demo else ""
+    try:
+        application(serving.names).run(config=settings(serving.port, serving.address, serving.names))
+    except KeyboardInterrupt:
+        return 0
+    return 0

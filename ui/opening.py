@@ -17,6 +17,8 @@ from medproto.errors import LedgerUnavailable, MedprotoError
 
 HOME_VARIABLE: Final = "MEDPROTO_HOME"
 URL_VARIABLE: Final = "MEDPROTO_LEDGER_URL"
+#: Set to anything by who starts the server on loopback for a demonstration: nobody signs in.
+DEMO_VARIABLE: Final = "MEDPROTO_DEMO"
 DEFAULT_HOME: Final = "medproto-home"
 WORKLIST_PAGE: Final = "screens/worklist.py"
 EXAM_PAGE: Final = "screens/exam.py"

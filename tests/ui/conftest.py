@@ -12,8 +12,8 @@ from audit.service import Actor, BundleScorer, Entry, Room, open_room, score_exa
 from medproto.errors import EmptyExam
 from medproto.records import GateFinding, Pseudonymise, RefusedRecord, Scored
 from tests.audit.factory import BUNDLE_ID, checked, make_scored, sha256
-from ui.launch import APP
-from ui.opening import HOME_VARIABLE, URL_VARIABLE
+from ui.opening import DEMO_VARIABLE, HOME_VARIABLE, URL_VARIABLE
+from ui.server import APP
 
 ACTOR = Actor("ada.scorer", "service")
 
@@ -46,6 +46,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home that the application is pointed at."""
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.delenv(URL_VARIABLE, raising=False)
+    monkeypatch.setenv(DEMO_VARIABLE, "1")
     monkeypatch.setenv("USER", "grace.reader")
     return tmp_path / "home"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ui
-from ui.launch import APP, command
+from ui.server import settings
 
 UI = Path(ui.__file__).parent
 MODULES = sorted(".".join(path.relative_to(UI.parent).with_suffix("").parts) for path in UI.rglob("*.py"))
@@ -49,9 +49,9 @@ def test_no_file_of_ui_hides_a_package(path: Path) -> None:
 
 
 def test_the_server_listens_on_loopback_with_xsrf_and_without_telemetry_or_tracebacks() -> None:
-    given = command(8501, "127.0.0.1")
-    for flag in ("server.address=127.0.0.1", "server.enableXsrfProtection=true", "browser.gatherUsageStats=false"):
-        assert f"--{flag}" in given
-    assert "--client.showErrorDetails=none" in given
-    assert "--server.allowedHosts=127.0.0.1" in given
-    assert str(APP) in given
+    given = settings(8501, "127.0.0.1", ("localhost", "127.0.0.1"))
+    assert given["server.address"] == "127.0.0.1"
+    assert given["server.allowedHosts"] == ["localhost", "127.0.0.1"]
+    assert given["server.enableXsrfProtection"] is True
+    assert given["browser.gatherUsageStats"] is False
+    assert given["client.showErrorDetails"] == "none"

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from audit.report_words import NO_BETTER
 from audit.service import Entry, LedgerFilter, Room, ledger_page, reviews
-from ui.launch import command
-from ui.opening import HOME_VARIABLE
+from tests.ui.serving import served
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -34,20 +27,9 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHR
 
 @pytest.fixture
 def address(exams: dict[str, Entry], home: Path, tmp_path: Path) -> Iterator[str]:
-    """The application, served over the filled room from a directory that is not its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, HOME_VARIABLE: str(home)}
-    with (
-        (tmp_path / "server.log").open("wb") as log,
-        subprocess.Popen(command(port, "127.0.0.1"), env=environment, cwd="/", stdout=log, stderr=log) as server,
-    ):
-        try:
-            wait_until_served(f"http://127.0.0.1:{port}/_stcore/health")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
+    """The application, served over the filled room as a demonstration."""
+    with served(home, tmp_path / "server.log", "--demo") as where:
+        yield where
 
 
 @pytest.fixture
@@ -57,17 +39,6 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield opened
         opened.close()
-
-
-def wait_until_served(url: str) -> None:
-    """Wait until the server answers."""
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.25)
-    pytest.fail(f"{url}: no answer within a minute")
 
 
 def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(

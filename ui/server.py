@@ -1,0 +1,50 @@
+"""The reading room as one ASGI application: Streamlit's own routes, and beside them those of this file.
+
+What is mounted here answers before Streamlit does, and knows who asks: `request_actor`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Route
+
+from audit.service import Actor
+from ui.guard import Guard
+from ui.health import healthz
+
+APP: Final = Path(__file__).with_name("app.py")
+_SETTINGS: Final = Path(__file__).with_name(".streamlit") / "config.toml"
+
+
+def routes() -> list[BaseRoute]:
+    """Everything that is served beside the pages."""
+    return [Route("/healthz", healthz, methods=["GET"])]
+
+
+def request_actor(request: HTTPConnection) -> Actor | None:
+    """Who sends this request; None for somebody who did not sign in."""
+    return Actor("demo reader", "reader")
+
+
+def application(hosts: tuple[str, ...]) -> st.App:
+    """The ASGI application.
+
+    Args:
+        hosts: names under which the server may be addressed, without port (against DNS rebinding).
+    """
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False), Middleware(Guard)]
+    return st.App(APP, routes=routes(), middleware=middleware)
+
+
+def settings(port: int, address: str, hosts: tuple[str, ...]) -> dict[str, Any]:
+    """Streamlit's settings: those of the file beside the application, whatever the directory it is started from."""
+    tables = tomllib.loads(_SETTINGS.read_text("utf-8"))
+    flat = {f"{table}.{name}": value for table, values in tables.items() for name, value in values.items()}
+    return flat | {"server.port": port, "server.address": address, "server.allowedHosts": list(hosts)}
