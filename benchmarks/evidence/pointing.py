@@ -6,13 +6,11 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from medproto.bundle import load_bundle
 from medproto.datasets.cache import CacheSettings
 from medproto.datasets.manifest import read_manifest
 from medproto.evaluation.held_out import score_held_out
-from medproto.evaluation.run import load_split
+from medproto.evaluation.run import load_split, localise
 from medproto.explain import cell_box
 from medproto.records import Box
 from medproto.training.inputs import Loading
@@ -20,8 +18,8 @@ from medproto.training.inputs import Loading
 
 @dataclass(frozen=True)
 class Pointed:
-    """Flagged positive test exams, those whose strongest patch has its centre outside the lesion's box, and those of
-    these whose patch touches a marker."""
+    """Flagged positive test exams, those whose strongest patch has its centre outside the lesion, and those of these
+    whose patch touches a marker."""
 
     flagged: int
     outside: int
@@ -33,21 +31,18 @@ def count_at_marker(run: Path, manifest_path: Path, markers: Path, cache: Path) 
     bundle, manifest = load_bundle(run), read_manifest(manifest_path)
     data = load_split(bundle, manifest, "test", Loading(cache=CacheSettings(folder=cache)))
     held = score_held_out(bundle, manifest, "test", data)
-    where = _boxes(markers)
     field = bundle.model.backbone.receptive_field(*data.images.shape[2:])
-    strongest = (bundle.margin_weights * held.best.double()).argmax(dim=1)
-    flagged = np.flatnonzero(held.flagged & held.exams.positive).tolist()
-    outside, at_marker = 0, 0
-    for exam in flagged:
-        prototype = int(strongest[exam])
-        image = int(held.view[exam, prototype])
-        cell = divmod(int(held.scored.cells[image, prototype]), field.columns.cells)
+    found = localise(bundle, data, held.scored, (held.best, held.view))
+    where = _boxes(markers)
+    flagged = held.flagged[found.exams]
+    outside = flagged & ~found.hits
+    at_marker = 0
+    for image, cell in zip(found.images[outside].tolist(), found.cells[outside].tolist(), strict=True):
         source = data.sources[image]
-        patch, marker = cell_box(source.geometry, field, cell), where.get(source.row.path)
-        if not any(box.contains(*patch.centre) for box in source.row.boxes):
-            outside += 1
-            at_marker += marker is not None and _touch(patch, marker)
-    return Pointed(len(flagged), outside, at_marker)
+        patch = cell_box(source.geometry, field, divmod(cell, field.columns.cells))
+        marker = where.get(source.row.path)
+        at_marker += marker is not None and _touch(patch, marker)
+    return Pointed(int(flagged.sum()), int(outside.sum()), at_marker)
 
 
 def _boxes(path: Path) -> dict[str, Box]:

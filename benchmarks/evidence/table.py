@@ -109,7 +109,7 @@ def marker_table(found: Found, pointed: Pointed) -> str:
         f"| margin lost without the lesions | {interval(shortcut['lesion_drop'])} | | |",
         f"| margin lost without the strongest patches outside | {interval(shortcut['evidence_drop'])} | | |",
         f"| margin lost without patches drawn by chance | {interval(shortcut['random_drop'])} | | |",
-        f"| strongest patches outside the lesion's box that touch the marker | {at_marker} | most | "
+        f"| strongest patches outside the lesion that touch the marker | {at_marker} | most | "
         f"{_word(2 * pointed.at_marker > pointed.outside)} |",
     ]
     return "\n".join(

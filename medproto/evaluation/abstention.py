@@ -13,7 +13,7 @@ import numpy as np
 
 from medproto.evaluation.classification import Interval, Vector
 from medproto.evaluation.held_out import HeldOut, Unit
-from medproto.evaluation.intervals import Flags, Places, by_patient, clustered_share
+from medproto.evaluation.intervals import Flags, Places, clustered_share, one_by_patient
 
 #: Points that are kept of a curve, at most.
 POINTS = 101
@@ -90,11 +90,10 @@ def abstention(found: Judged, threshold: float) -> Abstention:
 def risk_curve(name: str, signal: Vector, wrong: Flags, patients: Sequence[str]) -> RiskCurve:
     """The curve of one signal (N,) that is higher for stranger cases."""
 
-    def gain(places: Places) -> list[float]:
-        return [float(wrong[places].mean() - risks(signal[places], wrong[places]).mean())]
+    def gain(places: Places) -> float:
+        return float(wrong[places].mean() - risks(signal[places], wrong[places]).mean())
 
-    found, found_gain = risks(signal, wrong), by_patient(gain, patients)[0]
-    assert found_gain is not None  # a mean is always defined
+    found, found_gain = risks(signal, wrong), one_by_patient(gain, patients)
     shown = np.unique(np.linspace(0, len(found) - 1, min(POINTS, len(found))).astype(int))
     coverage = (shown + 1) / len(found)
     return RiskCurve(name, tuple(coverage.tolist()), tuple(found[shown].tolist()), float(found.mean()), found_gain)

@@ -16,7 +16,7 @@ from medproto.datasets.manifest import Manifest
 from medproto.errors import InputError
 from medproto.evaluation.classification import Interval, Vector, auroc, auroc_interval
 from medproto.evaluation.held_out import HeldOut
-from medproto.evaluation.intervals import Places, by_patient
+from medproto.evaluation.intervals import Places, one_by_patient
 
 COLUMNS = ("method", "exam", "score")
 
@@ -100,15 +100,14 @@ def compare(held: HeldOut, others: Sequence[Other]) -> tuple[Beside, ...]:
 def _compared(held: HeldOut, method: str, scores: Vector) -> Beside:
     margins, positive, patients = held.exams.margins, held.exams.positive, held.exams.patients
 
-    def difference(places: Places) -> list[float]:
+    def difference(places: Places) -> float:
         chosen = positive[places]
         if not chosen.any() or chosen.all():
-            return [np.nan]
-        return [auroc(margins[places], chosen) - auroc(scores[places], chosen)]
+            return np.nan
+        return auroc(margins[places], chosen) - auroc(scores[places], chosen)
 
-    found = by_patient(difference, patients)[0]
-    assert found is not None  # both classes are there, as in every scored split
-    return Beside(method, len(scores), auroc_interval(scores, positive, patients), found)
+    found = auroc_interval(scores, positive, patients), one_by_patient(difference, patients)
+    return Beside(method, len(scores), *found)
 
 
 def _method(cell: str, number: int) -> str:

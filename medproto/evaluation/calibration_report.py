@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 
 from medproto.errors import TrainingError
 from medproto.evaluation.classification import Interval, Vector
-from medproto.evaluation.intervals import NORMAL_975, Flags, by_patient, clustered_share
+from medproto.evaluation.intervals import NORMAL_975, Flags, clustered_share, mean_by_patient
 
 #: Bins of the reliability plot and of the ECE, and the fewest cases that a bin is made for.
 BINS = 10
@@ -69,14 +69,12 @@ def calibration_report(probability: Vector, positive: Flags, patients: Sequence[
         raise TrainingError("calibration: got cases of one class only, expected both")
     outcome, odds = positive.astype(np.float64), logit(np.clip(probability, EDGE, 1 - EDGE))
     squares = (probability - outcome) ** 2
-    brier = by_patient(lambda places: [float(squares[places].mean())], patients)[0]
-    assert brier is not None  # a mean is always defined
     bins = bins_of(probability)
     groups = [np.flatnonzero(bins == place) for place in range(int(bins.max()) + 1)]
     return CalibrationReport(
         slope=_slope(odds, outcome, patients),
         intercept=_coefficient((np.ones((len(odds), 1)), odds), outcome, patients),
-        brier=brier,
+        brier=mean_by_patient(squares, patients),
         brier_of_prevalence=float(positive.mean() * (1 - positive.mean())),
         ece=float(calibration_error(probability, outcome[None], bins)[0]),
         ece_if_perfect=error_if_perfect(probability, bins),

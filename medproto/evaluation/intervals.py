@@ -52,11 +52,21 @@ def by_patient(
     return found
 
 
+def one_by_patient(measure: Callable[[Places], float], patients: Sequence[str]) -> Interval:
+    """The same of one measure that is defined on all cases.
+
+    Raises:
+        TrainingError: it is not.
+    """
+    found = by_patient(lambda places: [measure(places)], patients)[0]
+    if found is None:
+        raise TrainingError("interval by patient: got a measure without a value, expected one that these cases define")
+    return found
+
+
 def mean_by_patient(values: Vector, patients: Sequence[str]) -> Interval:
     """Mean of N values with its bootstrap interval by patient; N is at least 1."""
-    found = by_patient(lambda places: [float(values[places].mean())], patients)[0]
-    assert found is not None  # a mean is always defined
-    return found
+    return one_by_patient(lambda places: float(values[places].mean()), patients)
 
 
 def delong_interval(scores: Vector, positive: Flags) -> Interval:

@@ -56,12 +56,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Localised:
-    """Annotated positive exams, by number: whether the strongest patch of each has its centre in the lesion (N,), and
-    the share of random in-breast patches that have (N,)."""
+    """Annotated positive exams, by number, and of each, shape (N,): whether the strongest patch has its centre in the
+    lesion, the share of random in-breast patches that have, and the strongest patch's image and flat cell."""
 
     exams: NDArray[np.intp]
     hits: NDArray[np.bool_]
     random: Vector
+    images: NDArray[np.intp]
+    cells: NDArray[np.intp]
 
 
 def load_split(bundle: Bundle, manifest: Manifest, split: str, loading: Loading = PLAINLY) -> InputSet:
@@ -128,7 +130,7 @@ def localise(
     centres = centre_inside(data.lesion, field)
     allowed = breast_cells(data.breast, field)
     strongest = (bundle.margin_weights * best.double()).argmax(dim=1)
-    exams, hits, rates = list[int](), list[bool](), list[float]()
+    exams, hits, rates, places = list[int](), list[bool](), list[float](), list[tuple[int, int]]()
     for bag in torch.nonzero(data.bag_labels() == bundle.positive).flatten().tolist():
         members = torch.nonzero((data.bags == bag) & (data.labels == bundle.positive)).flatten()
         if not (data.lesion[members] > 0).any():
@@ -137,8 +139,11 @@ def localise(
         image = int(view[bag, prototype])
         is_positive = int(data.labels[image]) == bundle.positive
         exams.append(bag)
-        hits.append(is_positive and bool(centres[image].flatten()[int(scored.cells[image, prototype])]))
+        cell = int(scored.cells[image, prototype])
+        hits.append(is_positive and bool(centres[image].flatten()[cell]))
+        places.append((image, cell))
         views = torch.nonzero(data.bags == bag).flatten()
         in_lesion = centres[members] & allowed[members]
         rates.append(float(in_lesion.sum()) / float(allowed[views].sum()))
-    return Localised(np.array(exams, dtype=np.intp), np.array(hits, dtype=bool), np.array(rates, dtype=np.float64))
+    images, cells = np.array(places, dtype=np.intp).reshape(-1, 2).T
+    return Localised(np.array(exams, dtype=np.intp), np.array(hits, dtype=bool), np.array(rates), images, cells)

@@ -7,7 +7,7 @@ import pytest
 
 from medproto.errors import TrainingError
 from medproto.evaluation.classification import auroc, auroc_interval, share_interval
-from medproto.evaluation.intervals import by_patient, clustered_share, delong_interval
+from medproto.evaluation.intervals import by_patient, clustered_share, delong_interval, one_by_patient
 from tests.evaluation.test_classification import sample
 
 
@@ -74,3 +74,13 @@ def test_bootstrap_of_a_mean_has_the_width_of_its_standard_error() -> None:
     found = by_patient(lambda places: [float(values[places].mean())], [str(i) for i in range(400)])[0]
     assert found is not None
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+
+def test_one_measure_is_that_of_several_and_must_have_a_value() -> None:
+    values, patients = np.arange(8.0), [str(i // 2) for i in range(8)]
+    assert (
+        one_by_patient(lambda places: float(values[places].mean()), patients)
+        == by_patient(lambda places: [float(values[places].mean())], patients)[0]
+    )
+    with pytest.raises(TrainingError, match="interval by patient: got a measure without a value"):
+        one_by_patient(lambda places: np.nan, patients)
