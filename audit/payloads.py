@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from medproto.errors import InputError
 from medproto.records import Digest, PrototypeSource, Record, RefusedRecord
 
 Verdict = Literal["agree", "disagree", "refer"]
+#: What a signed opinion is among those on the same exam; `audit.readings` holds the rules.
+Act = Literal["reading", "amendment", "second reading", "final"]
 #: Why a patient was erased: one of these and no free text, for what is in a body stays there.
 ErasureReason = Literal["request", "retention", "mistake", "order"]
 #: What a signature under a review means (21 CFR 11.50: who, when, meaning).
@@ -107,12 +109,22 @@ class ExamOpened(Record):
 
 
 class Opinion(Record):
-    """What a reader says about a prediction; `misleading` names prototypes whose evidence misled."""
+    """What a reader says about a prediction; older bodies hold neither `act` nor what comes after it.
+
+    Args:
+        misleading: prototypes whose evidence misled.
+        act: what it is among the readings of this exam.
+        of: entries of the readings that it amends, comes second to, or closes; none for a reading on its own.
+        seconds: time on the case, in whole seconds; None where nobody measured it.
+    """
 
     verdict: Verdict
     reason: str = ""
     misleading: tuple[str, ...] = ()
     comment: str = ""
+    act: Act = "reading"
+    of: tuple[int, ...] = ()
+    seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
 
     @model_validator(mode="after")
     def _has_reason(self) -> Self:
@@ -142,7 +154,25 @@ class Review(Opinion):
         return self
 
 
-class ReportExported(Record):
+class Delivery(Record):
+    """How a report left the room, beside its digest; older bodies do not say.
+
+    Args:
+        identified: whether the patient's identity is printed on it; which one is never said.
+        signed_digest: of the copy that bears a signature inside the PDF, where one was made.
+        certificate: SHA-256 of the certificate that this signature names.
+    """
+
+    identified: bool = False
+    signed_digest: Digest | None = None
+    certificate: Digest | None = None
+
+
+#: A report without identity and without signature.
+AS_IT_IS: Final = Delivery()
+
+
+class ReportExported(Delivery):
     """A PDF left the room; its digest proves later which one."""
 
     entry: int

@@ -15,21 +15,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.canonical import canonical_bytes
-from audit.encryption import salted, seal_pieces
+from audit.encryption import seal_pieces
 from audit.entries import RESULT_KINDS, Entry, EntryDraft, EntryKind
 from audit.evidence import patient_of
 from audit.filters import LedgerFilter
 from audit.findings import Verification
 from audit.payloads import (
-    MEANINGS,
+    AS_IT_IS,
     REGISTRABLE,
+    Delivery,
     ExamOpened,
     Failure,
     Intent,
     Opinion,
     Refusal,
     ReportExported,
-    Review,
 )
 from audit.queries import (
     LedgerPage,
@@ -41,6 +41,7 @@ from audit.queries import (
     refusals,
     reviews,
 )
+from audit.readings import review
 from audit.room import Actor, BundleScorer, Room, Scorer, open_room, verify_room
 from audit.trace import trace_entry, trace_prototype
 from audit.worklist import (
@@ -165,32 +166,6 @@ def find_registered(room: Room, payload: Record) -> Entry | None:
     return None
 
 
-def review(room: Room, number: int, opinion: Opinion, actor: Actor) -> Entry:
-    """Sign an opinion on a prediction; its words are sealed under the patient's key and the body holds their digest.
-
-    Raises:
-        InputError: it blames a prototype that the prediction does not hold.
-        EvidenceErased: the patient was erased.
-    """
-    _, record = prediction(room, number)
-    unknown = set(opinion.misleading) - {match.prototype_id for match in record.matches}
-    if unknown:
-        raise InputError(f"review: got prototypes that entry {number} does not hold: {', '.join(sorted(unknown))}")
-    key, words = room.key_for(record.patient_id), {"reason": opinion.reason, "comment": opinion.comment}
-    sealed = seal_pieces(room.evidence, key, [salted(words)] if any(words.values()) else [])
-    signed = Review(
-        verdict=opinion.verdict,
-        misleading=opinion.misleading,
-        entry=number,
-        exam_id=record.exam_id,
-        meaning=MEANINGS[opinion.verdict],
-        patient_id=record.patient_id,
-        words=next(iter(sealed), None),
-        sealed=sealed,
-    )
-    return _append(room, "review", signed, actor)
-
-
 def exam_opened(room: Room, number: int, actor: Actor) -> Entry:
     """Write down that somebody opens a prediction; EvidenceErased when there is no longer anything to open."""
     _, record = prediction(room, number)
@@ -198,12 +173,13 @@ def exam_opened(room: Room, number: int, actor: Actor) -> Entry:
     return _append(room, "exam opened", ExamOpened(entry=number, exam_id=record.exam_id), actor)
 
 
-def report_exported(room: Room, number: int, pdf_digest: str, actor: Actor) -> Entry:
-    """Write down that a report of a prediction left the room, with the digest of its bytes."""
+def report_exported(room: Room, number: int, pdf_digest: str, actor: Actor, delivery: Delivery = AS_IT_IS) -> Entry:
+    """Write down that a report of a prediction left the room, with the digest of its bytes and how it left."""
     entry = room.ledger.entry(number)
     if entry.kind not in RESULT_KINDS:
         raise EntryNotFound(f"entry {number}: is of kind {entry.kind}, expected {', '.join(RESULT_KINDS)}")
-    exported = ReportExported(entry=number, exam_id=entry.exam_id, pdf_digest=pdf_digest)
+    plain = delivery.model_dump()
+    exported = ReportExported(entry=number, exam_id=entry.exam_id, pdf_digest=pdf_digest, **plain)
     return _append(room, "report exported", exported, actor)
 
 
