@@ -52,6 +52,12 @@ def secret_behind(engine: Engine, patient: str) -> bytes | None:
         return conn.execute(select(IdentityRow.secret).where(IdentityRow.pseudonym == patient)).scalar()
 
 
+def identifier_behind(engine: Engine, patient: str) -> str | None:
+    """Identifier of the patient with this pseudonym, None where there is none: never met, or erased."""
+    with reading(engine) as conn:
+        return conn.execute(select(IdentityRow.patient_id).where(IdentityRow.pseudonym == patient)).scalar()
+
+
 def holds_secret(conn: Connection, patient: str) -> bool:
     """Whether the table has the secret that this pseudonym was derived from; of an adopted one, whether it has any."""
     row = conn.execute(_TYPELESS, {"patient": patient}).first()

@@ -20,8 +20,10 @@ from audit.entries import Entry
 from audit.payloads import Refusal
 from audit.report_archival import archived
 from audit.report_attachment import attachment
+from audit.report_identity import Identity
 from audit.report_layout import Running, build_pdf, register_fonts
-from audit.report_pages import all_prototypes, evidence, inputs, model, summary
+from audit.report_model import model
+from audit.report_pages import all_prototypes, banner, evidence, inputs, summary
 from audit.report_proof import proof_page, refusal_footer, refusal_page
 from audit.report_reviews import reviews_so_far
 from audit.report_standing import Standing, standing
@@ -32,17 +34,19 @@ from medproto.records import Prediction
 __all__ = ["render_refusal", "render_report", "report_for", "set_report"]
 
 
-def render_report(held: Standing, pictures: Callable[[str], bytes]) -> bytes:
+def render_report(held: Standing, pictures: Callable[[str], bytes], identity: Identity | None = None) -> bytes:
     """The PDF of one scored exam, with `audit.json` attached; see `set_report`."""
-    return archived(set_report(held, pictures), held.time, attachment(held, _recorded(held.entry)))
+    pages = set_report(held, pictures, identity)
+    return archived(pages, held.time, attachment(held, _recorded(held.entry), identity))
 
 
-def set_report(held: Standing, pictures: Callable[[str], bytes]) -> bytes:
+def set_report(held: Standing, pictures: Callable[[str], bytes], identity: Identity | None = None) -> bytes:
     """The pages of one scored exam.
 
     Args:
         held: what the ledger held of an entry of kind prediction, and of its reviews.
         pictures: SHA-256 -> bytes from the evidence store.
+        identity: of the patient, for the hospital's own use; None for a report that leaves it.
 
     Raises:
         ReportError: the entry is of another kind.
@@ -51,15 +55,17 @@ def set_report(held: Standing, pictures: Callable[[str], bytes]) -> bytes:
     prediction = _recorded(held.entry)
     register_fonts()
     story = [
+        *banner(identity, prediction.patient_id),
         *summary(held, prediction, pictures),
         *evidence(prediction, pictures),
         *all_prototypes(prediction),
         *inputs(prediction),
         *reviews_so_far(held),
-        *model(prediction),
+        *model(held, prediction),
         *proof_page(held, prediction),
     ]
-    running = Running(f"Exam {prediction.exam_id}", _footer(held), prediction.synthetic)
+    patient = ", ".join(identity.words) if identity else ""
+    running = Running(f"Exam {prediction.exam_id}", _footer(held), prediction.synthetic, patient)
     return build_pdf(story, running, f"Exam {prediction.exam_id}, entry {held.entry.number}")
 
 
@@ -82,18 +88,20 @@ def render_refusal(held: Standing) -> bytes:
     return archived(pages, held.time, attachment(held, None))
 
 
-def report_for(room: Room, number: int, at: int | None = None) -> bytes:
+def report_for(room: Room, number: int, at: int | None = None, identity: Identity | None = None) -> bytes:
     """The PDF of one entry of a room, a scored exam or a refused one, as of a log of `at` entries; of now, where None.
 
     Raises:
         EntryNotFound: no such entry, or no commit ended at that size.
-        ReportError: an entry of another kind, or one that came later.
+        ReportError: an entry of another kind, one that came later, or an identity for a refusal, which has no patient.
         EvidenceMissing: a picture is absent or altered.
     """
     held = standing(room, number, at)
-    if held.entry.kind == "refusal":
-        return render_refusal(held)
-    return render_report(held, partial(service.picture, room, held.entry))
+    if held.entry.kind != "refusal":
+        return render_report(held, partial(service.picture, room, held.entry), identity)
+    if identity is not None:
+        raise ReportError(f"entry {number}: got an identity for a refusal, which names no patient")
+    return render_refusal(held)
 
 
 def _recorded(entry: Entry) -> Prediction:

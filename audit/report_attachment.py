@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from audit.canonical import canonical_bytes
+from audit.report_identity import Identity
 from audit.report_standing import Standing
 from medproto.errors import ReportError
 from medproto.records import Prediction
@@ -25,12 +26,16 @@ _SETTERS: Final = ("medproto", "reportlab", "pillow", "pikepdf", "segno")
 
 @dataclass(frozen=True)
 class Claim:
-    """What an attachment says it is of: which entry, at which size of the log, under which root, set by what."""
+    """What an attachment says it is of: which entry, at which size of the log, under which root, set by what.
+
+    `identity` is the patient's, where the report names one.
+    """
 
     number: int
     size: int
     note: str
     software: dict[str, str]
+    identity: Identity | None
 
     @classmethod
     def from_attachment(cls, data: bytes) -> Claim:
@@ -42,14 +47,16 @@ class Claim:
             size = int(note.split("\n")[1])
             if type(number) is not int or not isinstance(software, dict):
                 raise ValueError("number and software are of other types")
+            identity = Identity.from_plain(fields["identity"]) if "identity" in fields else None
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as err:
             raise ReportError("report: its audit.json does not say which entry it is of, or is damaged") from err
-        return cls(number, size, note, {str(name): str(value) for name, value in software.items()})
+        return cls(number, size, note, {str(name): str(value) for name, value in software.items()}, identity)
 
 
-def attachment(held: Standing, prediction: Prediction | None) -> bytes:
+def attachment(held: Standing, prediction: Prediction | None, identity: Identity | None = None) -> bytes:
     """The bytes of `audit.json` for what the ledger held; `prediction` is None for a refusal, which has no pictures."""
-    return canonical_bytes(plain(held, prediction))
+    named = {"identity": identity.plain()} if identity else {}
+    return canonical_bytes(plain(held, prediction) | named)
 
 
 def plain(held: Standing, prediction: Prediction | None) -> dict[str, Any]:
@@ -58,6 +65,7 @@ def plain(held: Standing, prediction: Prediction | None) -> dict[str, Any]:
         "format": REPORT_FORMAT,
         "proof": held.proof.plain(),
         "reviews": [review.plain() for review in held.reviews],
+        "origin": held.origin.plain(),
         "pictures": sorted(prediction.pictures()) if prediction else [],
         "software": setters(),
     }

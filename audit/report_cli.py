@@ -13,8 +13,11 @@ from rich.markup import escape
 
 from audit import service
 from audit.cli_options import HOME, Home, Url, one_line, out
+from audit.evidence import patient_of
+from audit.payloads import Delivery
 from audit.report import report_for
-from audit.room import Actor, open_room
+from audit.report_identity import Identity, identity_of
+from audit.room import Actor, Room, open_room
 from audit.verify_report import VerifiedReport
 from audit.verify_report import verify_report as compare
 from medproto.errors import ReportError
@@ -26,18 +29,30 @@ def report(
     at: Annotated[
         int | None, typer.Option(min=1, help="As of a ledger of this many entries; a commit must have ended there.")
     ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MAP.csv", help="Name the patient: columns patient (pseudonym or id), name, id, birth_date."
+        ),
+    ] = None,
+    identifier: Annotated[
+        bool, typer.Option("--identifier", help="Name the patient by the identifier of the identity table.")
+    ] = False,
     home: Home = HOME,
     url: Url = None,
 ) -> None:
     """Write the report of one ledger entry as a PDF, and the export with the PDF's digest into the ledger.
 
-    The report prints how many entries the ledger had; the same entry at the same size gives the same bytes.
+    The report prints how many entries the ledger had; the same entry at the same size gives the same bytes. Pseudonyms
+    are printed unless the hospital asks for the patient's identity for its own use; the ledger then says so, not whose.
     """
     with open_room(home, url) as room:
-        data = report_for(room, entry, at)
+        named = _identity(room, entry, identity) if identity or identifier else None
+        data = report_for(room, entry, at, named)
         digest = hashlib.sha256(data).hexdigest()
         part = _written_beside(output, data)
-        exported = service.report_exported(room, entry, digest, Actor(getpass.getuser(), "reader"))
+        delivery = Delivery(identified=named is not None)
+        exported = service.report_exported(room, entry, digest, Actor(getpass.getuser(), "reader"), delivery)
         os.replace(part, output)
     typer.echo(f"{output}: {len(data)} bytes, SHA-256 {digest}, export is entry {exported.number}")
 
@@ -76,6 +91,13 @@ def _print_comparison(result: VerifiedReport) -> None:
     else:
         console.print(f"[red]ALTERED[/]: it says that it is of {of}")
         raise typer.Exit(1)
+
+
+def _identity(room: Room, entry: int, table: Path | None) -> Identity:
+    patient = patient_of(room.ledger.entry(entry).payload)
+    if patient is None:
+        raise ReportError(f"entry {entry}: got a request for the patient's identity, and it names no patient")
+    return identity_of(room, patient, table)
 
 
 def _written_beside(path: Path, data: bytes) -> Path:

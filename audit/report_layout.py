@@ -34,7 +34,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from audit.report_words import RESEARCH_USE, SYNTHETIC
+from audit.report_words import IDENTIFIED, RESEARCH_USE, SYNTHETIC
 
 SANS: Final = "Roboto"
 BOLD: Final = "Roboto-Bold"
@@ -66,11 +66,23 @@ class Running:
         subject: the exam or entry the report is about.
         footer: entry number and leaf.
         synthetic: whether the pictures are of no patient.
+        patient: who it is of, where the report names the patient; else empty.
     """
 
     subject: str
     footer: str
     synthetic: bool
+    patient: str = ""
+
+    @property
+    def tags(self) -> tuple[tuple[str, Color], ...]:
+        """What stands in colour at the head of every page."""
+        synthetic, identified = ((SYNTHETIC, FOR_COLOUR),), ((IDENTIFIED, INK),)
+        return (
+            *(synthetic if self.synthetic else ()),
+            (RESEARCH_USE, NEUTRAL_COLOUR),
+            *(identified if self.patient else ()),
+        )
 
 
 def _style(name: str, font: str = SANS, size: float = 8.5, leading: float = 0, colour: Color = INK) -> ParagraphStyle:
@@ -213,9 +225,7 @@ class NumberedCanvas(Canvas):  # type: ignore[misc] # reportlab has no types
     def _head(self) -> None:
         top = A4[1] - 9 * mm
         x = MARGIN
-        for text, colour in ((SYNTHETIC, FOR_COLOUR), (RESEARCH_USE, NEUTRAL_COLOUR)):
-            if text is SYNTHETIC and not self._running.synthetic:
-                continue
+        for text, colour in self._running.tags:
             width = pdfmetrics.stringWidth(text, BOLD, 7.2) + 4 * mm
             self.setFillColor(colour)
             self.roundRect(x, top - 1.7 * mm, width, 5.2 * mm, 1 * mm, stroke=0, fill=1)
@@ -229,6 +239,10 @@ class NumberedCanvas(Canvas):  # type: ignore[misc] # reportlab has no types
         self.setStrokeColor(RULE)
         self.setLineWidth(0.5)
         self.line(MARGIN, top - 4 * mm, A4[0] - MARGIN, top - 4 * mm)
+        if self._running.patient:
+            self.setFillColor(INK)
+            self.setFont(BOLD, 8)
+            self.drawString(MARGIN, top - 7.6 * mm, clipped(self._running.patient, WIDTH, 8, BOLD))
 
     def _foot(self, pages: int) -> None:
         y = 9 * mm

@@ -1,4 +1,4 @@
-"""The report's pages before the proof: summary with the wall of views, evidence pairs, all prototypes, input, model."""
+"""The report's pages before the model and the proof: summary with the wall of views, evidence, prototypes, input."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from audit.report_layout import (
     BODY,
     BODY_QUIET,
     FOR_COLOUR,
+    INK,
     LEAD,
     NEUTRAL_COLOUR,
     RULE,
+    SMALL,
     SMALL_QUIET,
     TITLE,
     WIDTH,
@@ -33,7 +35,6 @@ from audit.report_words import (
     input_words,
     legend_words,
     likeness_words,
-    operating_words,
     probability_words,
     refusal_reasons,
 )
@@ -41,10 +42,35 @@ from medproto.records import BreastScore, Prediction
 from medproto.summary import SIDES, Evidence, case_sentence, has_score, number, opposing, percent, signed, supporting
 
 if TYPE_CHECKING:
+    from audit.report_identity import Identity
     from audit.report_standing import Standing
 
 _GAP: Final = 3 * mm
 _DECISION_COLOURS: Final = {"flagged": FOR_COLOUR, "not flagged": NEUTRAL_COLOUR, "no decision": AGAINST_COLOUR}
+
+
+def banner(identity: Identity | None, pseudonym: str) -> list[Flowable]:
+    """Whose report it is, in a frame above all else; nothing where the patient is known by the pseudonym alone."""
+    if identity is None:
+        return []
+    said = (
+        ("Patient", identity.name or "name not given", LEAD),
+        ("Born", identity.birth_date or "not given", LEAD),
+        ("Patient ID", identity.identifier or "not given", LEAD),
+        ("In the ledger as", pseudonym, SMALL),
+    )
+    cells = [[words(label, SMALL_QUIET), words(text, style)] for label, text, style in said]
+    framed = Table([cells], colWidths=[WIDTH * part for part in (0.4, 0.16, 0.22, 0.22)])
+    framed.setStyle(
+        [
+            ("FONT", (0, 0), (-1, -1), LEAD.fontName, 8),
+            ("BOX", (0, 0), (-1, -1), 0.8, INK),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+            ("TOPPADDING", (0, 0), (-1, -1), 2),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 4),
+        ]
+    )
+    return [framed, Spacer(0, _GAP)]
 
 
 def summary(standing: Standing, prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
@@ -152,21 +178,6 @@ def inputs(prediction: Prediction) -> list[Flowable]:
     shown = [[i.title, i.image_id, *input_words(i)] for i in prediction.images]
     story += section("Images that were scored", "", [table([head, *shown], [w * mm for w in (18, 40, 32, 56, 32)])])
     return story
-
-
-def model(prediction: Prediction) -> list[Flowable]:
-    """Which model scored the exam, at which operating point, and whose pictures this report contains."""
-    rows: list[list[str]] = [["Model", prediction.bundle_name], ["Bundle", prediction.bundle_id]]
-    rows.append(["Licence of the training pictures", prediction.data_licence])
-    rows.append(["Likeness to the training data", likeness_words(prediction)])
-    rows.append(["Operating point", operating_words(prediction)])
-    if has_score(prediction):
-        rows.append(["Calibrated probability", probability_words(prediction)])
-        logits = ", ".join(f"{name} {number(value)}" for name, value in prediction.logits.items())
-        rows.append(["Logits", logits])
-    rows.append(["Classes", ", ".join(prediction.classes) + f"; positive: {prediction.positive_class}"])
-    rows.append(["Software", ", ".join(f"{name} {version}" for name, version in sorted(prediction.software.items()))])
-    return section("Model", "", [table(rows, [48 * mm, WIDTH - 48 * mm], header=False)])
 
 
 def outcome_box(text: str, decision: str) -> Flowable:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from audit.database import reading
 from audit.entries import Entry
+from audit.filters import LedgerFilter
 from audit.proofs import (
     Proof,
     checkpoint_of_size,
@@ -38,11 +39,39 @@ class StandingReview:
 
 
 @dataclass(frozen=True)
+class Proved:
+    """An entry that was in the ledger by then, with its path to the checkpoint."""
+
+    entry: Entry
+    path: tuple[bytes, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """The entry as a proof holds it."""
+        return entry_plain(self.entry, self.path)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What was registered of a model by then: itself, what it was trained on, and its newest evaluation."""
+
+    bundle: Proved | None = None
+    training: Proved | None = None
+    dataset: Proved | None = None
+    evaluation: Proved | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The entries that there are, each as a proof holds it."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: proved.plain() for name, proved in parts.items() if proved is not None}
+
+
+@dataclass(frozen=True)
 class Standing:
-    """One entry with the proof that it is in the log of N entries, and its reviews so far, oldest first."""
+    """One entry with the proof that it is in the log of N entries, its reviews so far, oldest first, and its model."""
 
     proof: Proof
     reviews: tuple[StandingReview, ...] = ()
+    origin: Origin = Origin()
 
     @property
     def entry(self) -> Entry:
@@ -80,12 +109,31 @@ def standing(room: Room, number: int, at: int | None = None) -> Standing:
         raise ReportError(f"entry {number}: got a log of {checkpoint.size} entries, expected one that holds it")
     records = reviews(room, number) if entry.kind == "prediction" else []
     reviewed = [(record, room.ledger.entry(record.number)) for record in records if record.number <= checkpoint.size]
+    behind = _behind(room, entry, checkpoint.size) if entry.kind == "prediction" else {}
     with reading(room.ledger.engine) as conn:
         roots = range_roots(conn)
         path = inclusion_of(entry, checkpoint, roots)
         said = tuple(StandingReview(record, e, inclusion_of(e, checkpoint, roots)) for record, e in reviewed)
+        origin = Origin(**{name: Proved(e, inclusion_of(e, checkpoint, roots)) for name, e in behind.items()})
     signers = tuple(key for key in keys if key.hash in signing_hashes(checkpoint.note))
-    return Standing(Proof(entry, path, checkpoint, None, (), signers), said)
+    return Standing(Proof(entry, path, checkpoint, None, (), signers), said, origin)
+
+
+def _behind(room: Room, entry: Entry, size: int) -> dict[str, Entry]:
+    """What the first `size` entries registered of the model that scored an exam, the newest of each."""
+    fields = entry.payload.get("prediction")
+    wanted = fields.get("bundle_id") if isinstance(fields, dict) else None
+    found: dict[str, Entry] = {}
+    for name, kind in (("bundle", "bundle registered"), ("evaluation", "evaluation run")):
+        registered = room.ledger.entries(LedgerFilter(kind=kind))
+        mine = (e for e in registered if e.number <= size and e.payload.get("bundle_id") == wanted)
+        if (newest := next(mine, None)) is not None:
+            found[name] = newest
+    for name, above, key in (("training", "bundle", "training_entry"), ("dataset", "training", "dataset_entry")):
+        number = found[above].payload.get(key) if above in found else None
+        if isinstance(number, int) and 0 < number <= size:
+            found[name] = room.ledger.entry(number)
+    return found
 
 
 def _checkpoint(room: Room, at: int | None) -> Checkpoint:

@@ -13,6 +13,7 @@ from medproto.summary import Evidence, box_words, has_score, number, opposing, p
 
 RESEARCH_USE: Final = "Research use only, not for primary diagnosis"
 SYNTHETIC: Final = "SYNTHETIC DATA: no patient"
+IDENTIFIED: Final = "Names the patient: for this hospital's own use"
 STANDARD_VIEWS: Final = ("R CC", "L CC", "R MLO", "L MLO")
 SEVERITY_WORDS: Final = {"refuse": "Refused", "warn": "Warning", "note": "Note"}
 _KINDS: Final[dict[BoxKind, str]] = {

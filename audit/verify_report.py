@@ -6,6 +6,7 @@ Guarantees of a verified report:
 2. Its attachment is, byte for byte, what the ledger gives for that entry at that size.
 3. Every page has the words, pictures, letters and drawing that the ledger and the evidence store give, and the file
    holds nothing else that a reader could show.
+4. An identity on it is the one that this ledger printed for that patient.
 
 Where it cannot be made again as it was, because a picture was erased or other versions set pages here, 2 and 3 hold by
 an export in the ledger that names the file's own digest, or they do not.
@@ -14,18 +15,25 @@ an export in the ledger that names the file's own digest, or they do not.
 from __future__ import annotations
 
 import hashlib
+import hmac
+import re
 from dataclasses import dataclass
+from typing import Final
 
+from audit.evidence import patient_of
 from audit.filters import LedgerFilter
 from audit.proofs import ledger_keys
 from audit.report import report_for
 from audit.report_archival import attachment_of
 from audit.report_attachment import Claim, setters
 from audit.report_comparison import PdfParts, first_other, page_differences
+from audit.report_identity import Identity, seal_of
 from audit.report_standing import Standing, standing
 from audit.room import Room
 from audit.signing import verify_note
 from medproto.errors import EntryNotFound, EvidenceMissing, KeyProblem, LedgerTampered
+
+_WORD: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -70,9 +78,10 @@ def verify_report(room: Room, report: bytes) -> VerifiedReport:
     other = None if claim.software == setters() else ", ".join(f"{k} {v}" for k, v in sorted(claim.software.items()))
     differences: tuple[str, ...] = ()
     try:
-        expected = report_for(room, claim.number, claim.size)
+        expected = report_for(room, claim.number, claim.size, claim.identity)
         if report != expected and not (export and other):
-            differences = _differences((attached, parts), expected, _words(held))
+            differences = _differences((attached, parts), expected, _private(held, claim.identity))
+        differences += _identity(room, held, claim.identity)
     except EvidenceMissing:
         if export is None:
             raise
@@ -91,8 +100,16 @@ def _still_held(room: Room, claim: Claim) -> Standing:
     return held
 
 
-def _differences(got: tuple[bytes, PdfParts], expected: bytes, private: frozenset[str]) -> tuple[str, ...]:
-    """Guarantees 2 and 3, as sentences on what fails; `private` are the words that no message repeats."""
+def _identity(room: Room, held: Standing, identity: Identity | None) -> tuple[str, ...]:
+    """Guarantee 4, as a sentence where it fails."""
+    patient = patient_of(held.entry.payload)
+    if identity is None or (patient and hmac.compare_digest(seal_of(room, patient, identity), identity.seal)):
+        return ()
+    return ("attachment: the patient's identity in it is not one that this ledger printed",)
+
+
+def _differences(got: tuple[bytes, PdfParts], expected: bytes, private: tuple[str, ...]) -> tuple[str, ...]:
+    """Guarantees 2 and 3, as sentences on what fails; `private` are the texts that no message repeats."""
     (attached, parts), whole = got, PdfParts.from_bytes(expected)
     found = [] if attached == attachment_of(expected) else ["attachment: it is not what the ledger holds"]
     for number, (page, right) in enumerate(zip(parts.pages, whole.pages, strict=False), start=1):
@@ -105,14 +122,19 @@ def _differences(got: tuple[bytes, PdfParts], expected: bytes, private: frozense
     return tuple(found)
 
 
-def _where(piece: str | None, private: frozenset[str]) -> str:
-    """The first piece that ought to be there, unless it repeats what a reader wrote."""
-    return f": the ledger gives “{piece[:80]}”" if piece and not private & set(piece.split()) else ""
+def _where(piece: str | None, private: tuple[str, ...]) -> str:
+    """The first piece that ought to be there, unless it repeats what a reader wrote or who the patient is."""
+    if not piece or not piece.strip():
+        return ""
+    words = frozenset(_WORD.findall(piece))
+    told = any(piece.strip() in text or words & frozenset(_WORD.findall(text)) for text in private)
+    return "" if told else f": the ledger gives “{piece[:80]}”"
 
 
-def _words(held: Standing) -> frozenset[str]:
+def _private(held: Standing, identity: Identity | None) -> tuple[str, ...]:
     opinions = [review.record.review for review in held.reviews]
-    return frozenset(word for said in opinions for word in (*said.reason.split(), *said.comment.split()))
+    said = tuple(text for opinion in opinions for text in (opinion.reason, opinion.comment))
+    return (*said, *(identity.words if identity else ()))
 
 
 def _export(room: Room, number: int, report: bytes) -> int | None:

@@ -189,7 +189,7 @@ def test_an_exam_unlike_the_training_data_shows_no_score() -> None:
     assert "No decision: this exam is unlike the data the model was trained on" in text
     hidden = [
         number(scored.prediction.margin),
-        "prevalence",
+        "at a prevalence of",
         *(signed(m.contribution) for m in scored.prediction.matches),
     ]
     assert [value for value in hidden if value in text] == []

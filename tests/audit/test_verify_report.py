@@ -178,6 +178,6 @@ def test_exit_codes_are_0_1_2(home: Path, tmp_path: Path, original: bytes) -> No
         result = CliRunner().invoke(app, ["verify-report", str(tmp_path / f"{name}.pdf"), "--home", str(home)])
         said[name] = (result.exit_code, result.output)
     assert [code for code, _ in said.values()] == [0, 1, 2]
-    assert "verified: 4 pages and attachment are those of entry 3, in a ledger of 11 entries" in said["good"][1]
+    assert "verified: 5 pages and attachment are those of entry 3, in a ledger of 11 entries" in said["good"][1]
     assert "page 1: its text differs in 1 of" in said["bad"][1]
     assert said["none"][1].count("\n") == 1
