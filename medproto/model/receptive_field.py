@@ -1,8 +1,7 @@
 """Where on the input a latent cell looks: start, jump and size, for the input size at hand.
 
 Coordinates are continuous pixels: pixel i covers [i, i + 1), so its centre is i + 0.5. A cell's centre is computed
-from the
-padding that each layer really applies, because TF-style SAME padding depends on the input size.
+from the padding that each layer really applies, because TF-style SAME padding depends on the input size.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from torchvision.models.convnext import CNBlock
 from medproto.model.backbones import BACKBONES, STRIDES, Backbone, build_backbone
 from medproto.model.protopnet import ModelSettings
 
+#: Side of a bright square, and where its middle is moved to from that of the image, along both axes.
+SQUARE_PX, MOVES_PX = 16, (-16, -8, 0, 8, 16)
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 CHANNELS = {
@@ -178,3 +180,24 @@ def test_a_cell_looks_where_its_address_says(name: str) -> None:
             places = torch.arange(len(weight), dtype=torch.double) + 0.5
             centroid = float((weight * places).sum() / weight.sum())
             assert centroid == pytest.approx(axis.centre_px(index), abs=8), (size, weight.sum())
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_a_moved_bright_square_is_found_where_the_cells_it_changes_claim_to_look(name: str) -> None:
+    backbone = averaging(name, 16)
+    for size in ((160, 128), (128, 160), (160, 160)):
+        field = backbone.receptive_field(*size)
+        corners = [tuple(length // 2 + moved - SQUARE_PX // 2 for length in size) for moved in MOVES_PX]
+        images = torch.full((1 + len(corners), 1, *size), 0.6)
+        for image, (top, left) in zip(images[1:, 0], corners, strict=True):
+            image[top : top + SQUARE_PX, left : left + SQUARE_PX] = 1
+        with torch.no_grad():
+            plain, *marked = backbone(images).double().unbind()
+        for latent, corner in zip(marked, corners, strict=True):
+            change = (latent - plain).square().sum(dim=0)
+            for axis, start, other in ((field.rows, corner[0], 1), (field.columns, corner[1], 0)):
+                weight = change.sum(dim=other)
+                centres = torch.tensor([axis.centre_px(cell) for cell in range(axis.cells)], dtype=torch.double)
+                found = float((weight * centres).sum() / weight.sum())
+                # Half a cell is 8 px.
+                assert found == pytest.approx(start + SQUARE_PX / 2, abs=2), size
