@@ -30,6 +30,7 @@ app.command("rotate-key")(cli_keeping.rotate)
 app.command("anchor")(cli_keeping.anchor)
 app.command("backup")(cli_keeping.backup)
 app.command("restore")(cli_keeping.restore_backup)
+app.command("upgrade")(cli_keeping.upgrade)
 _MARKS = {"holds": "[green]holds[/]", "broken": "[red]BROKEN[/]", "not checked": "[yellow]not checked[/]"}
 
 

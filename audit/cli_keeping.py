@@ -12,9 +12,11 @@ from rich.markup import escape
 from audit.anchoring import anchor_checkpoint
 from audit.backup import make_backup
 from audit.cli_options import HOME, Home, Url, one_line, out
+from audit.database import REVISION
 from audit.findings import span
+from audit.ledger import open_ledger
 from audit.restoring import RestoreOrder, restore
-from audit.room import Actor, open_room
+from audit.room import LEDGER_FILE, Actor, open_room
 from audit.rotation import key_history, rotate_key
 from audit.signing import PublicKey
 
@@ -77,6 +79,13 @@ def backup(
         made = make_backup(room, folder, anchors or (), private_key)
     out().print(f"{escape(str(folder))}: {made.head.size} entries, root {made.head.root}")
     out().print("It holds patients' identifiers: keep it as the ledger itself.")
+
+
+@one_line
+def upgrade(home: Home = HOME, ledger: Url = None) -> None:
+    """Bring the tables of an older ledger up to date, as a role that may make tables; no entry is touched."""
+    with open_ledger(ledger or home / LEDGER_FILE, None, may_upgrade=True) as opened:
+        out().print(f"{opened.count()} entries; the tables are those of schema {REVISION}")
 
 
 @one_line

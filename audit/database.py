@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import SQLITE_CORRUPT, SQLITE_NOTADB
@@ -21,13 +21,18 @@ from sqlalchemy.pool import NullPool
 from medproto.errors import LedgerDamaged, LedgerUnavailable
 
 #: Newest revision in `audit/migrations`; a test holds the two together.
-REVISION = "0001"
+REVISION = "0002"
+#: Revisions that `audit.upgrading` brings to it.
+OLDER_REVISIONS = ("0001",)
 #: Tables without which there is no ledger.
 TABLES = ("entry", "checkpoint")
-#: Triggers that keep entries and checkpoints append-only, by dialect.
+#: Tables that are derived from the bodies.
+DERIVED_TABLES = ("prediction", "prototype_match", "review", "complaint", "erasure", "bundle_use")
+_APPEND_ONLY = TABLES + DERIVED_TABLES
+#: Triggers that keep all of these append-only, by dialect.
 TRIGGERS = {
-    "sqlite": frozenset(f"{t}_no_{what}" for t in ("entry", "checkpoint") for what in ("update", "delete", "replace")),
-    "postgresql": frozenset({"entry_append_only", "checkpoint_append_only"}),
+    "sqlite": frozenset(f"{t}_no_{what}" for t in _APPEND_ONLY for what in ("update", "delete", "replace")),
+    "postgresql": frozenset(f"{t}_append_only" for t in _APPEND_ONLY),
 }
 _LOCK = 0x6D656470726F746F  # "medproto": the advisory lock of the append
 _BUSY_SECONDS = 60
@@ -83,9 +88,10 @@ def revision_of(conn: Connection) -> str | None:
     return conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def missing_tables(conn: Connection) -> list[str]:
-    """Tables of a ledger that the database does not have."""
-    return [table for table in TABLES if not inspect(conn).has_table(table)]
+def missing_tables(conn: Connection, tables: Sequence[str] = TABLES) -> list[str]:
+    """Those of these tables that the database does not have."""
+    there = set(inspect(conn).get_table_names())
+    return [table for table in tables if table not in there]
 
 
 def upgrade(conn: Connection) -> None:

@@ -20,6 +20,8 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Row, Select, func, insert, select
 
 from audit.database import (
+    DERIVED_TABLES,
+    OLDER_REVISIONS,
     REVISION,
     TABLES,
     missing_tables,
@@ -34,7 +36,9 @@ from audit.entries import KEY_CHANGES, NO_LEAF, Entry, EntryDraft, decode, deriv
 from audit.filters import LedgerFilter, matching
 from audit.merkle import Frontier
 from audit.models import CheckpointRow, EntryRow
+from audit.projection import project
 from audit.signing import Checkpoint, PublicKey, Signer, append_note, verify_note
+from audit.upgrading import upgrade_tables
 from medproto.errors import AuditError, EntryNotFound, KeyProblem, LedgerAbsent, LedgerTampered, LedgerUnavailable
 
 _CREATE_HINT = "create one by scoring an exam or with `medproto audit init`"
@@ -162,28 +166,56 @@ def create_ledger(where: str | Path, signer: Signer, payload: dict[str, Any], an
     """
     ledger = Ledger(open_engine(read_url(where)), signer, anchors)
     with writing(ledger.engine) as conn:
-        if revision_of(conn) is None:
+        before = revision_of(conn)
+        if before is None:
             upgrade(conn)
             created = EntryDraft("ledger created", payload | {"public_key": signer.public.vkey}, "medproto", "system")
             _write(conn, [created], None, [signer], ledger.clock)
-    return ledger
+    if before is None:
+        return ledger
+    ledger.close()
+    return open_ledger(where, signer, anchors)
 
 
-def open_ledger(where: str | Path, signer: Signer | None, anchors: Path | None = None) -> Ledger:
-    """Open a ledger that exists; LedgerUnavailable when there is none, or one that a newer medproto wrote."""
+def open_ledger(
+    where: str | Path, signer: Signer | None, anchors: Path | None = None, *, may_upgrade: bool = False
+) -> Ledger:
+    """Open a ledger that exists; LedgerUnavailable when there is none, or one that a newer medproto wrote.
+
+    Tables that an older medproto wrote are brought up to date where there is a signer or `may_upgrade`; whoever only
+    reads changes nothing and is told.
+    """
     url = read_url(where)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise LedgerAbsent(f"ledger: there is none here; {_CREATE_HINT}")
     ledger = Ledger(open_engine(url), signer, anchors)
-    with reading(ledger.engine) as conn:
-        revision, missing = revision_of(conn), missing_tables(conn)
+    try:
+        _fit_tables(ledger.engine, signer is not None or may_upgrade)
+    except AuditError:
+        ledger.close()
+        raise
+    return ledger
+
+
+def _fit_tables(engine: Engine, may_upgrade: bool) -> None:
+    """See to it that the tables are those of this medproto."""
+    with reading(engine) as conn:
+        revision, missing, derived = revision_of(conn), missing_tables(conn), missing_tables(conn, DERIVED_TABLES)
     if revision is None and len(missing) == len(TABLES):
         raise LedgerAbsent(f"ledger: the database holds none; {_CREATE_HINT}")
+    if revision == REVISION:
+        missing += derived
     if revision is None or missing:
         raise LedgerTampered([f"entry 1: missing: the table {', '.join(missing) or 'alembic_version'} was emptied."])
-    if revision != REVISION:
+    if revision in OLDER_REVISIONS and len(derived) < len(DERIVED_TABLES):
+        raise LedgerTampered([f"entry 1: the schema is said to be {revision}, and has tables of {REVISION}."])
+    if revision in OLDER_REVISIONS and not may_upgrade:
+        words = f"got schema {revision}, expected {REVISION}: an older medproto wrote it"
+        raise LedgerUnavailable(f"ledger: {words}; `medproto audit upgrade` brings its tables up to date")
+    if revision in OLDER_REVISIONS:
+        upgrade_tables(engine)
+    elif revision != REVISION:
         raise LedgerUnavailable(f"ledger: got schema {revision}, expected {REVISION}: another medproto wrote it")
-    return ledger
 
 
 def read_head(conn: Connection, key: PublicKey) -> Head:
@@ -223,6 +255,7 @@ def _write(
     columns = [vars(derive(entry)) for entry in entries]
     rows = [{"number": e.number, "body": e.body, "leaf": e.leaf, **c} for e, c in zip(entries, columns, strict=True)]
     conn.execute(insert(EntryRow), rows)
+    project(conn, entries)
     first, *more = signers
     checkpoint = first.sign(frontier.size, frontier.root(), head.checkpoint.size if head else None)
     for signer in more:

@@ -1,12 +1,19 @@
-"""The tables: entries and checkpoints, which only grow, and identities, the one place that knows who a pseudonym is."""
+"""The tables: entries and checkpoints, which only grow, and identities, the one place that knows who a pseudonym is.
+
+The tables after these are derived from the bodies, to ask questions by; they only grow too, and `verify` compares
+every row with the body behind it. There is no table of exams: an exam is its newest prediction.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, Text
+from sqlalchemy import BigInteger, Float, Index, Integer, LargeBinary, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # SQLite makes only INTEGER PRIMARY KEY the row's own number.
 _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+_FLOAT = Float(53)
+# Without it SQLite would keep these rows twice: in a table of its own numbering, and in the index of the key.
+_KEYED = {"sqlite_with_rowid": False}
 
 
 class Base(DeclarativeBase):
@@ -53,3 +60,90 @@ class IdentityRow(Base):
     pseudonym: Mapped[str] = mapped_column(Text, index=True)
     secret: Mapped[bytes] = mapped_column(LargeBinary)
     created: Mapped[str] = mapped_column(Text)
+
+
+class PredictionRow(Base):
+    """What the worklist asks of a prediction's body. `below` is how far the margin lies under the operating point."""
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        Index("ix_prediction_priority", "urgency", "below", "number"),
+        Index("ix_prediction_exam_id", "exam_id", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
+    exam_id: Mapped[str] = mapped_column(Text)
+    patient_id: Mapped[str] = mapped_column(Text)
+    bundle_id: Mapped[str] = mapped_column(Text)
+    bundle_name: Mapped[str] = mapped_column(Text)
+    time: Mapped[str] = mapped_column(Text)
+    decision: Mapped[str] = mapped_column(Text)
+    urgency: Mapped[int] = mapped_column(Integer)
+    margin: Mapped[float] = mapped_column(_FLOAT)
+    operating_margin: Mapped[float] = mapped_column(_FLOAT)
+    below: Mapped[float] = mapped_column(_FLOAT)
+    probability: Mapped[float | None] = mapped_column(_FLOAT)
+    warnings: Mapped[int] = mapped_column(Integer)
+    notes: Mapped[int] = mapped_column(Integer)
+    refused_images: Mapped[int] = mapped_column(Integer)
+    synthetic: Mapped[int] = mapped_column(Integer)
+
+
+class MatchRow(Base):
+    """One prototype of a prediction; `place` counts from 1 by falling contribution."""
+
+    __tablename__ = "prototype_match"
+    __table_args__ = (Index("ix_prototype_match_prototype_id", "prototype_id", "number"), _KEYED)
+
+    number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    prototype_id: Mapped[str] = mapped_column(Text)
+    similarity: Mapped[float] = mapped_column(_FLOAT)
+    weight: Mapped[float] = mapped_column(_FLOAT)
+    contribution: Mapped[float] = mapped_column(_FLOAT)
+
+
+class ReviewRow(Base):
+    """One review, of the prediction in that entry."""
+
+    __tablename__ = "review"
+    __table_args__ = (Index("ix_review_prediction", "prediction", "number", "verdict"),)
+
+    number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
+    prediction: Mapped[int] = mapped_column(_NUMBER)
+    exam_id: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(Text)
+
+
+class ComplaintRow(Base):
+    """One prototype that a review says misled, in the prediction in that entry."""
+
+    __tablename__ = "complaint"
+    __table_args__ = (Index("ix_complaint_prototype_id", "prototype_id", "prediction"), _KEYED)
+
+    number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
+    prototype_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    prediction: Mapped[int] = mapped_column(_NUMBER)
+
+
+class ErasureRow(Base):
+    """One erased patient."""
+
+    __tablename__ = "erasure"
+
+    number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
+    patient_id: Mapped[str] = mapped_column(Text, index=True)
+
+
+class BundleUseRow(Base):
+    """An entry of any kind that names a bundle."""
+
+    __tablename__ = "bundle_use"
+    __table_args__ = (Index("ix_bundle_use_bundle_id", "bundle_id", "number"),)
+
+    number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
+    bundle_id: Mapped[str] = mapped_column(Text)
+
+
+#: Tables that are derived from the bodies and only grow (`audit.projection`).
+DERIVED: tuple[type[Base], ...] = (PredictionRow, MatchRow, ReviewRow, ComplaintRow, ErasureRow, BundleUseRow)

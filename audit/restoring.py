@@ -166,7 +166,7 @@ def _database_in(order: RestoreOrder, backup: Backup) -> Iterator[Ledger]:
         except OSError as err:
             raise AuditError(f"restore: cannot write to the home ({err.strerror})") from err
         try:
-            with open_ledger(staged, None) as ledger:
+            with open_ledger(staged, None, may_upgrade=True) as ledger:
                 yield ledger
         finally:
             for path in _with_journals(staged):
@@ -182,7 +182,7 @@ def _database_in(order: RestoreOrder, backup: Backup) -> Iterator[Ledger]:
             load(conn, url, source)
     finally:
         engine.dispose()
-    with open_ledger(order.url, None) as ledger:
+    with open_ledger(order.url, None, may_upgrade=True) as ledger:
         yield ledger
 
 

@@ -146,7 +146,7 @@ def open_room(home: Path, url: str | None = None, *, create: bool = False, ancho
     where = url or home / LEDGER_FILE
     evidence = EvidenceStore(home / EVIDENCE)
     if (home / KEYS / NEXT_FILE).exists():
-        with open_ledger(where, None) as ledger:
+        with open_ledger(where, None, may_upgrade=True) as ledger:
             settle_key(home / KEYS, ledger)
     if create:
         with _only_one(home):

@@ -239,7 +239,7 @@ def test_a_ledger_of_another_version_is_left_alone(tmp_path: Path, signer: Signe
     with sqlite3.connect(path) as conn:
         conn.execute("UPDATE alembic_version SET version_num = '9999'")
     conn.close()
-    with pytest.raises(LedgerUnavailable, match="got schema 9999, expected 0001"):
+    with pytest.raises(LedgerUnavailable, match="got schema 9999, expected 0002"):
         open_ledger(path, signer)
 
 
