@@ -104,15 +104,17 @@ class MatchRow(Base):
 
 
 class ReviewRow(Base):
-    """One review, of the prediction in that entry."""
+    """One review, of the prediction in that entry; an amendment takes the place of the review it `amends`."""
 
     __tablename__ = "review"
-    __table_args__ = (Index("ix_review_prediction", "prediction", "number", "verdict"),)
+    __table_args__ = (Index("ix_review_prediction", "prediction", "number", "verdict", "act"),)
 
     number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
     prediction: Mapped[int] = mapped_column(_NUMBER)
     exam_id: Mapped[str] = mapped_column(Text)
     verdict: Mapped[str] = mapped_column(Text)
+    act: Mapped[str] = mapped_column(Text)
+    amends: Mapped[int | None] = mapped_column(_NUMBER, index=True)
 
 
 class ComplaintRow(Base):

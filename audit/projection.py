@@ -117,14 +117,15 @@ def _match(number: int, place: int, match: Mapping[str, Any]) -> Values:
 
 
 def _review(entry: Entry) -> Rows:
-    prediction = entry.refers_to
-    misleading = entry.payload.get("misleading", [])
-    if prediction is None or not isinstance(misleading, list) or not all(isinstance(p, str) for p in misleading):
+    # Older bodies hold neither the act nor what it is about.
+    fields = {"act": "reading", "of": [], "misleading": [], **entry.payload}
+    prediction, misleading, of = entry.refers_to, fields["misleading"], fields["of"]
+    if prediction is None or not _all(misleading, str) or not _all(of, int):
         raise _FormlessError
-    said = {name: _text(entry.payload, name) for name in ("exam_id", "verdict")}
+    said = {name: _text(fields, name) for name in ("exam_id", "verdict", "act")}
     about = {"number": entry.number, "prediction": prediction}
     return {
-        ReviewRow: [about | said],
+        ReviewRow: [about | said | {"amends": of[0] if said["act"] == "amendment" and of else None}],
         ComplaintRow: [about | {"prototype_id": prototype} for prototype in sorted(set(misleading))],
     }
 
@@ -139,6 +140,10 @@ def _bundle(entry: Entry) -> Rows:
 
 def _use(number: int, bundle_id: str) -> Values:
     return {"number": number, "bundle_id": bundle_id}
+
+
+def _all(values: object, kind: type) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
 
 
 def _object(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -23,7 +23,8 @@ _INDEXES = {
     "ix_prediction_priority": ("prediction", "urgency", "below", "number"),
     "ix_prediction_exam_id": ("prediction", "exam_id", "number"),
     "ix_prototype_match_prototype_id": ("prototype_match", "prototype_id", "number"),
-    "ix_review_prediction": ("review", "prediction", "number", "verdict"),
+    "ix_review_prediction": ("review", "prediction", "number", "verdict", "act"),
+    "ix_review_amends": ("review", "amends"),
     "ix_complaint_prototype_id": ("complaint", "prototype_id", "prediction"),
     "ix_erasure_patient_id": ("erasure", "patient_id"),
     "ix_bundle_use_bundle_id": ("bundle_use", "bundle_id", "number"),
@@ -84,7 +85,8 @@ def _create_predictions() -> None:
 
 
 def _create_reviews() -> None:
-    op.create_table("review", _number(), _prediction(), _text("exam_id"), _text("verdict"))
+    said = [_text(name) for name in ("exam_id", "verdict", "act")]
+    op.create_table("review", _number(), _prediction(), *said, sa.Column("amends", _NUMBER))
     key = sa.Column("prototype_id", sa.Text(), primary_key=True)
     op.create_table("complaint", _number(), key, _prediction(), sqlite_with_rowid=False)
     op.create_table("erasure", _number(), _text("patient_id"))
