@@ -97,9 +97,9 @@ class Finding:
         """
         malignant, is_mass = self.label == "malignant", self.kind in _MASSES
         # Of one range for both classes: neither size nor contrast tells.
-        radius_mm, contrast = rng.uniform(5.5, 11.0), rng.uniform(0.19, 0.27)
+        radius_mm, contrast = rng.uniform(6.0, 12.0), rng.uniform(0.19, 0.27)
         if not is_mass:
-            radius_mm, contrast = rng.uniform(4.5, 8.0), rng.uniform(0.42, 0.56)
+            radius_mm, contrast = rng.uniform(6.5, 10.5), rng.uniform(0.42, 0.56)
         return replace(
             self,
             kind="mass" if is_mass else "calcifications",
@@ -165,9 +165,10 @@ def _place(rng: np.random.Generator, finding: Finding, anatomy: Anatomy) -> tupl
 
 
 def _mask(kind: Kind, shape: Field) -> NDArray[np.bool_]:
-    if kind in (*_MASSES, "focal asymmetry", "mass"):
+    if kind in (*_MASSES, "focal asymmetry"):
         return np.asarray(shape > 0.2)
-    # What is of many parts is annotated as one outlined area, as readers do: its hull with a margin of 4 pixels.
+    # What is of many parts, or has lines beside it, is annotated as one outlined area, as readers do: its hull with a
+    # margin of 4 pixels.
     group = convex_hull_image(shape[::4, ::4] > 0.2)  # type: ignore[no-untyped-call]
     hull = ndimage.binary_dilation(group, iterations=1)
     return np.asarray(np.kron(hull, np.ones((4, 4), bool))[: shape.shape[0], : shape.shape[1]])

@@ -56,7 +56,7 @@ def calcifications(severe: float, rng: np.random.Generator, window: Window, radi
     """A group of bright bodies: few, large and round, or the more severe, the more, the finer and the more rod-like."""
     shape = np.zeros((window.y.size, window.x.size), dtype=np.float32)
     for number in range(round(_between(3, 20, severe))):
-        reach, direction = (0.0 if number == 0 else radius_mm * rng.uniform(0, 1) ** 0.7), rng.uniform(0, 2 * np.pi)
+        reach, direction = (0.0 if number == 0 else radius_mm * rng.uniform(0, 1) ** 0.5), rng.uniform(0, 2 * np.pi)
         size = rng.uniform(0.8, 1.25) * float(np.exp(_between(np.log(1.5), np.log(0.34), severe)))
         turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, _between(1.2, 1.8, severe))
         y, x = window.y - np.float32(reach * np.sin(direction)), window.x - np.float32(reach * np.cos(direction))
