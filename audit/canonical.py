@@ -4,14 +4,20 @@ In the manner of RFC 8785: keys sorted, no white space, UTF-8, its escapes for s
 from it twice, so that every value comes back as it went in: whole numbers keep all their digits, and a float is
 written as Python's shortest text that reads back the same (`1.0`, `1e-07`), never as a whole number. Minus zero is
 written as `0.0`: two spellings of equal numbers would be two hashes.
+
+orjson does the work where it writes what this form asks for, which is nearly always; the standard library decides
+everywhere else, and it alone says what is wrong.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from medproto.errors import AuditError
 
@@ -23,7 +29,7 @@ def canonical_bytes(value: object) -> bytes:
         AuditError: a value has no canonical form; the message names its place, never its content.
     """
     try:
-        return _dumps(_plain(value, "$"))
+        return _written(_plain(value, "$"))
     except UnicodeEncodeError as err:
         raise AuditError("canonical JSON: got a lone surrogate in a text, expected Unicode characters") from err
     except RecursionError as err:
@@ -33,6 +39,16 @@ def canonical_bytes(value: object) -> bytes:
 def parse(data: bytes) -> Any:
     """Read canonical JSON; anything that is not exactly what `canonical_bytes` writes is an AuditError."""
     try:
+        value = orjson.loads(data)
+        if _quick_dumps(value) == data:
+            return value
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        pass  # no verdict: whole numbers above 64 bits or deep nesting are canonical all the same
+    return _parse_slowly(data)
+
+
+def _parse_slowly(data: bytes) -> Any:
+    try:
         value = _DECODER.decode(data.decode("utf-8"))
         same = _dumps(value) == data
     except (ValueError, RecursionError) as err:
@@ -41,6 +57,35 @@ def parse(data: bytes) -> Any:
     if not same:
         raise AuditError("canonical JSON: got another spelling of the value, expected the canonical one")
     return value
+
+
+def _written(value: object) -> bytes:
+    """Canonical JSON of plain values."""
+    try:
+        written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return _dumps(value)
+    return _dumps(value) if _spelled_otherwise(written) else written
+
+
+def _quick_dumps(value: object) -> bytes:
+    """Canonical JSON of plain values by orjson; JSONEncodeError where it cannot write one of them.
+
+    Its floats read back the same and are shortest too, but some are spelled otherwise: those are written again. Where
+    that touches a text which looks like a number the outcome is not canonical, and never equal to bytes of that value.
+    """
+    written = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return _FLOAT.sub(_respelled, written) if _spelled_otherwise(written) else written
+
+
+def _spelled_otherwise(written: bytes) -> bool:
+    """Whether orjson may have written a float as Python does not: 0.00001 and 1e-7 for 1e-05 and 1e-07, or -0.0."""
+    minus_zero = b"-0.0" in written and _MINUS_ZERO.search(written)
+    return bool(minus_zero or b"0.0000" in written or _EXPONENT.search(written))
+
+
+def _respelled(number: re.Match[bytes]) -> bytes:
+    return repr(float(number[0]) + 0.0).encode()
 
 
 def _dumps(value: object) -> bytes:
@@ -67,7 +112,7 @@ def _plain(value: object, place: str) -> object:
 def _key(key: object, place: str) -> str:
     if not isinstance(key, str):
         raise AuditError(f"canonical JSON: got a key of type {type(key).__name__} at {place}, expected text")
-    if any(ord(character) > 0xFFFF for character in key):
+    if not key.isascii() and max(key) > "\uffff":
         # Above U+FFFF the order of code points and of UTF-16 units (RFC 8785) differ: refused rather than chosen.
         raise AuditError(f"canonical JSON: got a key with a character above U+FFFF at {place}")
     return key
@@ -84,6 +129,10 @@ def _finite(text: str) -> float:
     return value
 
 
+# A number ends before one of these, or where the text ends.
+_EXPONENT = re.compile(rb"e[-+]?[0-9]{1,3}(?![^,}\]])")
+_MINUS_ZERO = re.compile(rb"-0\.0(?![^,}\]])")
+_FLOAT = re.compile(rb"(?<![^:,\[])-?[0-9]+(?:\.[0-9]+(?:e[-+]?[0-9]+)?|e[-+]?[0-9]+)(?![^,}\]])")
 # Made once: json.dumps and json.loads would build both anew for every entry of a verification.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.canonical import canonical_bytes, parse
+from audit.canonical import _parse_slowly, canonical_bytes, parse
 from medproto.errors import AuditError
 
 KEYS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]))
@@ -24,6 +25,42 @@ def test_a_value_comes_back_as_it_went_in(value: Any) -> None:
     written = canonical_bytes(value)
     assert parse(written) == value
     assert canonical_bytes(parse(written)) == written
+
+
+def read_by(reader: Callable[[bytes], Any], data: bytes) -> str:
+    """What a reader makes of these bytes, types and all, or its words."""
+    try:
+        return repr(reader(data))
+    except AuditError as err:
+        return f"refused: {err}"
+
+
+#: Numbers that readers spell in different ways, also as texts, which must stay as they are.
+NUMBERS = st.sampled_from(
+    "1e-05 1e-5 0.00001 1.5e-07 1.5e-7 0.0001 1e16 1e+16 10000000000000000.0 1.5e+300 5e-324 -0.0 0.0 -0 -1e-7 "
+    "1E5 9223372036854775808 18446744073709551616 1.8446744073709552e+19 0.1e1 00 1. 1e-10".split()
+)
+SPELLED = st.lists(NUMBERS | NUMBERS.map('"{}"'.format) | NUMBERS.map('"a,{},"'.format), max_size=4).map(",".join)
+
+
+@given(SPELLED.map("[{}]".format) | SPELLED.map('{{"a":[{}]}}'.format) | NUMBERS)
+def test_the_quick_reading_judges_every_number_as_the_slow_one(text: str) -> None:
+    assert read_by(parse, text.encode()) == read_by(_parse_slowly, text.encode())
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_float_is_written_as_python_writes_it(value: float) -> None:
+    assert canonical_bytes([value]) == f"[{value + 0.0!r}]".encode()
+    assert read_by(parse, canonical_bytes([value])) == f"[{value + 0.0!r}]"
+
+
+@given(VALUES, st.binary(max_size=3), st.data())
+def test_the_quick_reading_judges_altered_bytes_as_the_slow_one(value: Any, new: bytes, data: st.DataObject) -> None:
+    written = canonical_bytes(value)
+    start = data.draw(st.integers(0, len(written)))
+    stop = data.draw(st.integers(start, min(start + 3, len(written))))
+    altered = written[:start] + new + written[stop:]
+    assert read_by(parse, altered) == read_by(_parse_slowly, altered)
 
 
 @given(VALUES)
