@@ -83,7 +83,7 @@ def rerun_of(bundle: Path, region: Box | None = None) -> Rerun:
     from medproto.predict import scorer
 
     loaded = load_bundle(bundle)
-    scorers = {True: scorer(loaded, region, CHECKED), False: scorer(loaded, region, None)}
+    scorers = {True: scorer(loaded, region, CHECKED, False), False: scorer(loaded, region, None, False)}
     return Rerun(loaded.bundle_id, lambda paths, blanked: scorers[blanked](paths, _stand_in))
 
 
@@ -184,7 +184,7 @@ def _comparable(fields: Mapping[str, Any], same: bool) -> dict[str, Any]:
 def _comparable_image(image: Mapping[str, Any], same: bool) -> dict[str, Any]:
     # A decoder's name carries its version.
     rendering = {n: v for n, v in image["rendering"].items() if same or n != "decoder"}
-    kept = {name: value for name, value in image.items() if name != "preview"}
+    kept = {name: value for name, value in image.items() if name not in ("preview", "full_depth")}
     return kept | {"rendering": rendering, "findings": _codes(image["findings"])}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from audit import cli as audit_cli
-from audit import report_cli
+from audit import cli_users, report_cli
 from medproto.commands import card as card_cli
 from medproto.commands import evaluate as evaluate_cli
 from medproto.commands import inspect as inspect_cli
@@ -31,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(data_app, name="data")
+app.add_typer(cli_users.app, name="user")
 app.command("report")(report_cli.report)
 app.command("verify-report")(report_cli.verify_report)
 app.command("inspect")(inspect_cli.inspect)
@@ -62,7 +62,8 @@ def score(
 
     Exit 0 if every image was scored, 3 if one was refused or could not be read; the others are scored all the same.
     """
-    from audit.room import Actor, BundleScorer, open_room
+    from audit.cli_options import operator
+    from audit.room import BundleScorer, open_room
     from audit.service import score_exam
     from medproto.bundle import load_bundle
     from medproto.demo import register_bundle
@@ -80,7 +81,7 @@ def score(
     groups = group_exams(files) if files else []
     score_files = scorer(loaded, read_region(region), full_depth=full_depth)
     judge = BundleScorer(loaded.bundle_id, loaded.manifest.name, score_files, loaded.manifest.synthetic)
-    actor = Actor(getpass.getuser(), "reader")
+    actor = operator()
     with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
         register_bundle(room, loaded, actor)
         for group in groups:

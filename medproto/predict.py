@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from medproto import __version__, pictures
+from medproto import __version__, pictures, pyramid
 from medproto.attribution import Place
 from medproto.blanking import CHECKED, Check, Origin, Seen, check_places
 from medproto.bundle import Bundle
@@ -50,16 +50,17 @@ def processor() -> str:
 
 
 def scorer(
-    bundle: Bundle, region: Box | None = None, check: Check | None = CHECKED
+    bundle: Bundle, region: Box | None = None, check: Check | None = CHECKED, full_depth: bool = True
 ) -> Callable[[Sequence[Path], Pseudonymise], Scored]:
     """A function from an exam's files to its prediction, for `audit.service`; the files are read in a sandbox.
 
     Args:
         region: part of each image to score, in original pixels, for models trained on regions.
         check: how the pictured matches are checked by blanking; None leaves that out.
+        full_depth: keep every image with all its samples too, which a viewer needs for windows of its own.
     """
 
-    sandbox = Sandbox(bundle.manifest.ingest)
+    sandbox = Sandbox(bundle.manifest.ingest, full_depth)
 
     def score(paths: Sequence[Path], pseudonymise: Pseudonymise) -> Scored:
         return predict_exam(bundle, read_exam(paths, pseudonymise, sandbox.read, region), check)
@@ -84,9 +85,12 @@ def predict_exam(bundle: Bundle, exam: Exam, check: Check | None = CHECKED) -> S
         found = _checked(evidence, found, check)
     images = []
     for image, view in zip(exam.images, views, strict=True):
-        content = pictures.png(pictures.preview(image.mammogram.pixels))
-        kept[pictures.digest(content)] = content
-        images.append(_image_record(image, view, pictures.digest(content)))
+        shown = [pictures.png(pictures.preview(image.mammogram.pixels))]
+        if image.mammogram.samples is not None and image.mammogram.greys is not None:
+            shown.append(pyramid.encode(image.mammogram.samples, image.mammogram.greys))
+        digests = [pictures.digest(content) for content in shown]
+        kept.update(zip(digests, shown, strict=True))
+        images.append(_image_record(image, view, digests))
     logits = _logits(bundle, scored, range(len(views)))
     margin = _margin(bundle, logits)
     likeness = _likeness(bundle, scored)
@@ -174,7 +178,8 @@ def _breasts(bundle: Bundle, images: Sequence[ExamImage], scored: ScoredViews) -
     return tuple(scores)
 
 
-def _image_record(image: ExamImage, view: ModelInput, preview: str) -> ImageRecord:
+def _image_record(image: ExamImage, view: ModelInput, shown: Sequence[str]) -> ImageRecord:
+    """The record of an image whose preview, and whose picture in full depth where it is kept, have these digests."""
     mammogram = image.mammogram
     return ImageRecord(
         image_id=image.image_id,
@@ -197,6 +202,7 @@ def _image_record(image: ExamImage, view: ModelInput, preview: str) -> ImageReco
             input_spacing_mm=view.spacing_mm,
         ),
         findings=mammogram.findings,
-        preview=preview,
+        preview=shown[0],
+        full_depth=shown[1] if len(shown) > 1 else None,
         preview_scale=pictures.preview_scale((mammogram.rows, mammogram.columns)),
     )

@@ -94,6 +94,8 @@ class ImageRecord(Record):
     findings: tuple[GateFinding, ...]
     preview: Digest
     preview_scale: Annotated[float, Field(gt=0, le=1, description="preview pixels per original pixel")]
+    #: The picture before VOI, with every sample (`medproto.pyramid`); None where it is not kept.
+    full_depth: Digest | None = None
 
     @property
     def title(self) -> str:
@@ -121,6 +123,8 @@ class PrototypeSource(Record):
     distance: Annotated[
         float, Field(ge=0, description="squared L2 between the prototype and its patch; 0 if projected")
     ]
+    #: Row and column spacing of the training image, in mm; None where it is not known.
+    spacing_mm: tuple[float, float] | None = None
 
 
 class Blanking(Record):
@@ -259,7 +263,7 @@ class Prediction(Record):
 
     def pictures(self) -> tuple[str, ...]:
         """Digests of every picture the prediction names, each once, sorted."""
-        named = {image.preview for image in self.images}
+        named = {d for image in self.images for d in (image.preview, image.full_depth) if d}
         for match in self.matches:
             named |= {d for d in (match.patch, match.overlay, match.similarity_map, match.source.patch) if d}
         return tuple(sorted(named))
@@ -271,7 +275,8 @@ Pseudonymise = Callable[[str, str, str], str]
 
 @dataclass(frozen=True)
 class Scored:
-    """A prediction and the pictures it names: digest -> PNG bytes (similarity maps: float32 `.npy` bytes)."""
+    """A prediction and the pictures it names: digest -> PNG bytes (similarity maps: float32 `.npy` bytes; pictures in
+    full depth: `medproto.pyramid`)."""
 
     prediction: Prediction
     pictures: Mapping[str, bytes]

@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from medproto import pictures
+from medproto import pictures, pyramid
 from medproto.bundle import Bundle, margin_weights
 from medproto.errors import InputError, TrainingError
 from medproto.evaluation.run import evaluate, load_split
 from medproto.explain import SHOWN, cell_box, score_views
+from medproto.ingest.reading import read_mammogram
 from medproto.likeness import LikenessModel, fit_likeness, pool
 from medproto.model.cells import breast_cells
 from medproto.model.receptive_field import Axis, ReceptiveField
@@ -202,7 +203,17 @@ def test_same_exam_gives_the_same_prediction(scored: Scored, trained: Trained) -
 
 
 def test_scorer_reads_the_files_itself(scored: Scored, trained: Trained, bundle: Bundle) -> None:
-    assert scorer(bundle)(trained.paths(), pseudonym).prediction == scored.prediction
+    assert scorer(bundle, full_depth=False)(trained.paths(), pseudonym).prediction == scored.prediction
+
+
+def test_pictures_are_kept_with_all_their_samples(scored: Scored, trained: Trained, bundle: Bundle) -> None:
+    deep = scorer(bundle)(trained.paths(), pseudonym)
+    for path, image in zip(trained.paths(), deep.prediction.images, strict=True):
+        assert image.full_depth is not None
+        kept = pyramid.decode(deep.pictures[image.full_depth])
+        np.testing.assert_array_equal(kept.tile(0, 0, 0), read_mammogram(path, full_depth=True).samples)
+    without = [image.model_copy(update={"full_depth": None}) for image in deep.prediction.images]
+    assert deep.prediction.model_copy(update={"images": tuple(without)}) == scored.prediction
 
 
 def test_order_of_the_files_does_not_change_the_score(scored: Scored, trained: Trained, bundle: Bundle) -> None:

@@ -93,7 +93,7 @@ def _presets(header: Dataset, values: steps.Values, table: Samples, chosen: int)
     windows = 0
     for choice in choices:
         if choice.window is None:
-            found.append(_tabled(choice, values, table, len(found) + 1))
+            found.append(_tabled(choice, values, table))
             continue
         said = explained[windows] if windows < len(explained) else ""
         windows += 1
@@ -105,7 +105,7 @@ def _windowed(name: str, window: steps.Window) -> Preset:
     return Preset(name=name, function=window.function, centre=window.centre, width=window.width)
 
 
-def _tabled(voi: steps.Voi, values: steps.Values, table: Samples, place: int) -> Preset:
+def _tabled(voi: steps.Voi, values: steps.Values, table: Samples) -> Preset:
     """A LUT as the greys of all samples, with the part of its values between its darkest and its brightest greys."""
     shown = np.asarray(voi.apply(values))
     greys = np.zeros(int(table.max()) + 1, np.uint8)
@@ -113,7 +113,7 @@ def _tabled(voi: steps.Voi, values: steps.Values, table: Samples, place: int) ->
     slope = values[(shown > 0.01) & (shown < 0.99)]
     low, high = (float(slope.min()), float(slope.max())) if slope.size else (float(values.min()), float(values.max()))
     return Preset(
-        name=f"LUT {place}",
+        name=voi.name,
         function="LUT",
         centre=(low + high) / 2,
         width=max(high - low, 1.0),

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medproto.ingest.greys import Greys, Samples
 from medproto.records import GateFinding, Laterality
 
 Pixels = NDArray[np.float32]
@@ -47,6 +48,7 @@ class Mammogram:
         synthetic: whether the header says SYNTHETIC.
         chest_wall: side of the stored picture where the chest wall lies, from the mask: films can be mirrored.
         upside_down: whether the header says that the stored picture lies with its lower, or medial, side up.
+        samples: the values before VOI, same shape, and `greys` how they are shown; None unless asked for.
         identity: the header's identifiers, for pseudonymisation alone.
     """
 
@@ -65,6 +67,8 @@ class Mammogram:
     chest_wall: Side
     identity: Identity
     upside_down: bool = False
+    samples: Samples | None = None
+    greys: Greys | None = None
 
     @property
     def rows(self) -> int:

@@ -7,7 +7,7 @@ values that can be stored and looks the image up in it: the same numbers as imag
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ PERCENTILES = (0.5, 99.5)
 class Window(NamedTuple):
     """A window in values after the modality transformation (PS3.3 C.11.2.1)."""
 
-    function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+    function: str
     centre: float
     width: float
 
@@ -143,6 +143,7 @@ def _window_choices(header: Dataset) -> list[Voi]:
         Voi(
             f"window {place} of {len(pairs)}, {function}, centre {centre:g}, width {width:g}",
             _windowed(WINDOWS[function], centre, width),
+            Window(function, centre, width),
         )
         for place, (centre, width) in enumerate(pairs, start=1)
     ]

@@ -14,6 +14,7 @@ from medproto.ingest import pixels as steps
 from medproto.ingest.breast import chest_wall_side
 from medproto.ingest.decoding import decode_unchecked, read_layout
 from medproto.ingest.gate import finding, judge_header, judge_picture, unreadable
+from medproto.ingest.greys import full_depth
 from medproto.ingest.header import number, numbers
 from medproto.ingest.legible import check_legible
 from medproto.ingest.mammogram import Mammogram
@@ -29,8 +30,8 @@ DEFAULTS = IngestSettings()
 SPACING_RANGE_MM = (0.005, 2.0)
 
 
-def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram:
-    """Read one DICOM file as a mammogram.
+def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS, full_depth: bool = False) -> Mammogram:
+    """Read one DICOM file as a mammogram; with `full_depth` also its values before VOI, which a viewer windows.
 
     A mammogram that is returned guarantees:
 
@@ -52,7 +53,7 @@ def read_mammogram(path: Path, settings: IngestSettings = DEFAULTS) -> Mammogram
         data = read_bytes(path, settings)  # 1
         with ThreadPoolExecutor(max_workers=1) as beside:
             file_sha256 = beside.submit(_sha256, data)
-            return _rendered(parse(data, settings), file_sha256, settings, beside)
+            return _rendered(parse(data, settings), file_sha256, (settings, full_depth), beside)
     except MemoryError as err:
         raise unreadable("OUT_OF_MEMORY") from err
 
@@ -61,8 +62,11 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _rendered(dataset: FileDataset, file_sha256: Future[str], settings: IngestSettings, beside: Executor) -> Mammogram:
+def _rendered(
+    dataset: FileDataset, file_sha256: Future[str], how: tuple[IngestSettings, bool], beside: Executor
+) -> Mammogram:
     """The mammogram of a complete dataset; numbers as in `read_mammogram`."""
+    settings, deep = how
     findings = judge_header(dataset, settings)
     _refuse(findings)  # 2
     naming = name_image(dataset)  # 6
@@ -82,6 +86,7 @@ def _rendered(dataset: FileDataset, file_sha256: Future[str], settings: IngestSe
     findings += [*naming.findings, *picture.findings, *judge_picture(picture.pixels, picture.breast, chest_wall)]
     findings += [*lie.findings, *([] if spacing else [finding("SPACING_MISSING")])]
     _refuse(findings)  # 7
+    samples, greys = full_depth(dataset, decoded, picture.shown) if deep else (None, None)
     return Mammogram(
         pixels=picture.pixels,
         breast=picture.breast,
@@ -98,6 +103,8 @@ def _rendered(dataset: FileDataset, file_sha256: Future[str], settings: IngestSe
         chest_wall=chest_wall,
         identity=identity(dataset),  # 8: its repr hides it
         upside_down=lie.upside_down,
+        samples=samples,
+        greys=greys,
     )
 
 

@@ -44,13 +44,17 @@ class Line(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """The rendered picture and its breast, how it was rendered, and `digest_pixels` of it, which takes its time."""
+    """The rendered picture and its breast, how it was rendered, and `digest_pixels` of it, which takes its time.
+
+    `shown` is the place of the VOI that was used, from 0, and the window that was made where the image stores none.
+    """
 
     pixels: Pixels
     digest: Future[str]
     breast: Mask
     voi: str
     findings: tuple[GateFinding, ...]
+    shown: tuple[int, steps.Window | None]
 
 
 def render(header: Dataset, decoded: Decoded, settings: IngestSettings, beside: Executor) -> Picture:
@@ -79,7 +83,7 @@ def render(header: Dataset, decoded: Decoded, settings: IngestSettings, beside: 
         findings.append(finding("SEVERAL_VOI", len(choices), chosen.name))
     pixels, digest = look_up(_finished(chosen.apply(values), dark, header), decoded.stored, beside)
     breast = breast_mask(pixels)
-    return Picture(pixels, digest, breast, chosen.name, tuple(findings))
+    return Picture(pixels, digest, breast, chosen.name, tuple(findings), (index, None))
 
 
 def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values, beside: Executor) -> Picture:
@@ -99,7 +103,9 @@ def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values,
     voi = f"percentiles {steps.PERCENTILES[0]}-{steps.PERCENTILES[1]} in breast: {low:.6g}..{high:.6g}"
     shown = np.clip((values - low) / (high - low), 0.0, 1.0)
     pixels, digest = look_up(_finished(shown, dark, header), decoded.stored, beside)
-    return Picture(pixels, digest, breast, voi, (finding("NO_VOI", voi),))
+    most_stored = 2**decoded.layout.bits_stored - 1
+    window = steps.Window("LINEAR_EXACT", (low + high) / 2 * most_stored, (high - low) * most_stored)
+    return Picture(pixels, digest, breast, voi, (finding("NO_VOI", voi),), (0, window))
 
 
 def _finished(shown: steps.Values, dark: Mask, header: Dataset) -> Pixels:

@@ -53,11 +53,14 @@ class Sandbox:
     4. What a worker sends is checked for type, size and range, and none of it is run as code.
     5. A worker ends with its sandbox, with this process, and by itself after `file_seconds` in one file.
 
+    With `full_depth` it reads the values before VOI, too.
+
     Threads may share a sandbox and take turns; a forked or spawned process that was handed one starts its own worker.
     """
 
-    def __init__(self, settings: IngestSettings = DEFAULTS) -> None:
+    def __init__(self, settings: IngestSettings = DEFAULTS, full_depth: bool = False) -> None:
         self._settings = settings
+        self._full_depth = full_depth
         self._workers: dict[int, _Worker] = {}
 
     def __enter__(self) -> Self:
@@ -67,8 +70,8 @@ class Sandbox:
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[type[Sandbox], tuple[IngestSettings]]:
-        return Sandbox, (self._settings,)
+    def __reduce__(self) -> tuple[type[Sandbox], tuple[IngestSettings, bool]]:
+        return Sandbox, (self._settings, self._full_depth)
 
     def read(self, path: Path) -> Mammogram:
         """The file as a mammogram.
@@ -88,7 +91,7 @@ class Sandbox:
         """The worker of this process: one that came along in a fork belongs to the parent."""
         worker = self._workers.get(os.getpid())
         if worker is None:
-            worker = self._workers.setdefault(os.getpid(), _Worker(self._settings))
+            worker = self._workers.setdefault(os.getpid(), _Worker(self._settings, self._full_depth))
             weakref.finalize(self, worker.stop)
         return worker
 
@@ -100,8 +103,9 @@ class _Died(Exception):
 class _Worker:
     """One worker process at a time, started when it is needed."""
 
-    def __init__(self, settings: IngestSettings) -> None:
+    def __init__(self, settings: IngestSettings, full_depth: bool) -> None:
         self._settings = settings
+        self._full_depth = full_depth
         self._owner = os.getpid()
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -155,6 +159,7 @@ class _Worker:
             return process
         try:
             _send(process, self._settings.model_dump_json())
+            _send(process, json.dumps(self._full_depth))
             self._ready = _receive(process, len(READY), time.monotonic() + STARTUP_S) == READY
         except (TimeoutError, _Died, OSError):
             self._ready = False
@@ -179,7 +184,13 @@ class _Worker:
         if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
             raise _Died("it answers with values beyond black and white")
         breast = np.unpackbits(packed, count=size).view(np.bool_).reshape(pixels.shape)
-        return Mammogram(pixels=pixels, breast=breast, **_facts(reply))
+        samples = None
+        if self._full_depth:
+            samples = np.frombuffer(_receive(process, 2 * size, deadline), "<u2").reshape(pixels.shape)
+        facts = _facts(reply)
+        if (facts["greys"] is None) == self._full_depth:
+            raise _Died("its answer is malformed")
+        return Mammogram(pixels=pixels, breast=breast, samples=samples, **facts)
 
     def _end(self, process: subprocess.Popen[bytes], err: Exception) -> str:
         """Why the process gave no answer, in words; it is ended where it did not end by itself."""

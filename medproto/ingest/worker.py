@@ -1,7 +1,8 @@
 """The process in which untrusted files are read: `python -m medproto.ingest.worker`, started by `sandbox`.
 
-It takes its settings and then paths from standard input, one JSON value a line, and answers each on standard output:
-four bytes of length, so much JSON (a `Reply`), and for a mammogram its pixels and then its mask, eight pixels a byte.
+It takes its settings, whether values before VOI are wanted, and then paths from standard input, one JSON value a line,
+and answers each on standard output: four bytes of length, so much JSON (a `Reply`), and for a mammogram its pixels, its
+mask, eight pixels a byte, and where they are wanted its samples, two bytes a pixel.
 It loads no torch, and ends when its input does, when a file takes too long, or when it breaks one of its limits.
 """
 
@@ -14,6 +15,8 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, get_type_hints
 
@@ -31,7 +34,7 @@ from medproto.records import GateFinding, Record
 READY = b"ready\n"
 LENGTH = struct.Struct(">I")
 #: Fields of a mammogram that follow the reply as bytes, not as JSON.
-ARRAYS = ("pixels", "breast")
+ARRAYS = ("pixels", "breast", "samples")
 #: A worker that its parent has not killed ends itself so many seconds after the parent should have.
 GRACE_S = 2.0
 
@@ -68,12 +71,14 @@ def main() -> None:
     # what a C library prints must not be taken for an answer
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     settings = IngestSettings.model_validate_json(sys.stdin.buffer.readline())
+    full_depth = bool(json.loads(sys.stdin.buffer.readline()))
     confine(settings)
+    read = partial(read_mammogram, settings=settings, full_depth=full_depth)
     answers.write(READY)
     for line in sys.stdin.buffer:
         # the default action of SIGALRM ends the process also inside of a decoder, and with no parent left to do it
         signal.setitimer(signal.ITIMER_REAL, settings.file_seconds + GRACE_S)
-        answer(Path(json.loads(line)), settings, answers)
+        answer(Path(json.loads(line)), read, answers)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
@@ -94,13 +99,15 @@ def address_space() -> int:
     return pages * resource.getpagesize()
 
 
-def answer(path: Path, settings: IngestSettings, answers: BinaryIO) -> None:
+def answer(path: Path, read: Callable[[Path], Mammogram], answers: BinaryIO) -> None:
     """Read one file and write what came of it."""
     arrays: list[memoryview] = []
     try:
-        mammogram = read_mammogram(path, settings)
+        mammogram = read(path)
         reply = _reply(mammogram)
         arrays = [np.ascontiguousarray(mammogram.pixels, "<f4").data.cast("B"), np.packbits(mammogram.breast).data]
+        if mammogram.samples is not None:
+            arrays.append(np.ascontiguousarray(mammogram.samples, "<u2").data.cast("B"))
     except MemoryError:
         reply = Reply(outcome="unreadable", findings=(finding("OUT_OF_MEMORY"),))
     except UnreadableImage as err:

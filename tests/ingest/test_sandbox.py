@@ -69,6 +69,16 @@ def test_a_mammogram_comes_back_as_it_is_read_in_process(tmp_path: Path, sandbox
             assert type(got) is type(expected)
 
 
+def test_the_values_before_voi_come_back_where_they_are_asked_for(tmp_path: Path, sandbox: Sandbox) -> None:
+    path = write(tmp_path / "a.dcm")
+    here = read_mammogram(path, full_depth=True)
+    with Sandbox(full_depth=True) as deep:
+        there = deep.read(path)
+    assert there.greys == here.greys
+    np.testing.assert_array_equal(there.samples, here.samples)
+    assert sandbox.read(path).samples is None
+
+
 def test_refusals_come_back_with_their_findings(tmp_path: Path, sandbox: Sandbox) -> None:
     with pytest.raises(RefusedImage, match="modality: got CT") as err:
         sandbox.read(write(tmp_path / "a.dcm", Modality="CT", BurnedInAnnotation="YES"))
