@@ -23,7 +23,7 @@ from audit.report_attachment import attachment
 from audit.report_identity import Identity
 from audit.report_layout import Running, build_pdf, register_fonts
 from audit.report_model import model
-from audit.report_pages import all_prototypes, banner, evidence, inputs, summary
+from audit.report_pages import all_prototypes, evidence, inputs, summary
 from audit.report_proof import proof_page, refusal_footer, refusal_page
 from audit.report_reviews import reviews_so_far
 from audit.report_standing import Standing, standing
@@ -55,8 +55,7 @@ def set_report(held: Standing, pictures: Callable[[str], bytes], identity: Ident
     prediction = _recorded(held.entry)
     register_fonts()
     story = [
-        *banner(identity, prediction.patient_id),
-        *summary(held, prediction, pictures),
+        *summary(held, prediction, pictures, identity),
         *evidence(prediction, pictures),
         *all_prototypes(prediction),
         *inputs(prediction),
@@ -65,7 +64,7 @@ def set_report(held: Standing, pictures: Callable[[str], bytes], identity: Ident
         *proof_page(held, prediction),
     ]
     patient = ", ".join(identity.words) if identity else ""
-    running = Running(f"Exam {prediction.exam_id}", _footer(held), prediction.synthetic, patient)
+    running = Running(prediction.exam_id, _footer(held), prediction.synthetic, patient)
     return build_pdf(story, running, f"Exam {prediction.exam_id}, entry {held.entry.number}")
 
 

@@ -32,6 +32,7 @@ from audit.report_words import (
     blanking_words,
     box_kind_words,
     other_boxes_words,
+    seen_words,
     side_and_view,
     sized_box,
     warning_words,
@@ -146,11 +147,10 @@ def _numbers(match: PrototypeMatch, prediction: Prediction) -> Flowable:
         ("Blanking", blanking_words(match, prediction.blanked)),
         *([("Other boxes", others)] if others else []),
         ("Box", f"{image.title}, {box_kind_words(match)}, {sized_box(shown_box(match), image)}"),
-        ("Patch", f"{image.title}, {sized_box(match.box, image)}"),
-        ("Seen region", f"{box_words(match.receptive_field)} (cell {match.cell[0]}, {match.cell[1]})"),
+        *([] if shown_box(match) == match.box else [("Patch", f"{image.title}, {sized_box(match.box, image)}")]),
+        ("Seen region", seen_words(match, image)),
         ("Training", f"{side_and_view(source.laterality, source.view)}, {box_words(source.box)}"),
-        ("Source", source.image_id),
-        ("Distance", f"{number(source.distance, 4)} between prototype and its training patch (squared L2)"),
+        ("Source", f"{source.image_id}, distance {number(source.distance, 4)} (squared L2)"),
     ]
     head = words(f"Prototype {match.prototype_id}: {match.prototype_class}", BODY_BOLD)
     warning = warning_words(match, prediction.blanked)

@@ -40,8 +40,9 @@ _GAP_ROW_HEIGHT: Final = 13 * mm
 _TAG_SIZE: Final = 7.4
 #: Lengths of dash and gap in points.
 _DASH: Final = (2.2, 1.6)
-#: Width and height that one view may take.
-_ROOM: Final = (WIDTH / 2 - 1.5 * mm, _ROW_HEIGHT - 2 * mm)
+_LEAST_ROW_HEIGHT: Final = 58 * mm
+#: Of a page that two rows must not fill to the last point.
+_AIR: Final = 2 * mm
 
 
 class ScoreBar(Flowable):  # type: ignore[misc] # reportlab has no types
@@ -105,6 +106,8 @@ class Hung:
     window: Box
     boxes: tuple[TaggedBox, ...]
     cells: tuple[TaggedBox, ...]
+    #: Width and height that it may take, in points.
+    room: tuple[float, float]
 
     @property
     def size_mm(self) -> tuple[float, float] | None:
@@ -119,7 +122,7 @@ class Hung:
         if self.size_mm and points_per_mm:
             return self.size_mm[0] * points_per_mm, self.size_mm[1] * points_per_mm
         width, height = self.window.right - self.window.left, self.window.bottom - self.window.top
-        factor = min(_ROOM[0] / width, _ROOM[1] / height)
+        factor = min(self.room[0] / width, self.room[1] / height)
         return width * factor, height * factor
 
 
@@ -130,12 +133,13 @@ class WallRow(Flowable):  # type: ignore[misc] # reportlab has no types
         row: what hangs here.
         hung: the views by image id.
         points_per_mm: common scale of all views whose spacing is known; None where none is.
+        height: of a row with a picture, in points.
     """
 
-    def __init__(self, row: HangingRow, hung: dict[str, Hung], points_per_mm: float | None) -> None:
+    def __init__(self, row: HangingRow, hung: dict[str, Hung], points_per_mm: float | None, height: float) -> None:
         super().__init__()
         self.width = WIDTH
-        self.height = _GAP_ROW_HEIGHT if row.empty else _ROW_HEIGHT
+        self.height = _GAP_ROW_HEIGHT if row.empty else height
         self._row, self._hung, self._scale = row, hung, points_per_mm
 
     def draw(self) -> None:
@@ -237,16 +241,30 @@ def _drawn(box: Box, window: Box, frame: Rect) -> Rect:
     )
 
 
-def wall(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
-    """The rows of the wall, all views of known spacing at one scale."""
-    evidence = supporting(prediction)
-    hung = {image.image_id: _hung(image, evidence, pictures) for image in prediction.images}
+def wall(prediction: Prediction, pictures: Callable[[str], bytes], space: float) -> list[Flowable]:
+    """The rows of the wall, all views of known spacing at one scale.
+
+    Args:
+        space: points that are left on the page; two rows shrink to fit there, as CC and MLO are read together.
+    """
+    evidence, rows = supporting(prediction), hang(prediction.images)
+    height = _row_height(rows, space)
+    room = (WIDTH / 2 - 1.5 * mm, height - 2 * mm)
+    hung = {image.image_id: _hung(image, evidence, pictures, room) for image in prediction.images}
     sizes = [view.size_mm for view in hung.values() if view.size_mm]
-    scale = min((min(_ROOM[0] / width, _ROOM[1] / height) for width, height in sizes), default=None)
-    return [WallRow(row, hung, scale) for row in hang(prediction.images)]
+    scale = min((min(room[0] / wide, room[1] / high) for wide, high in sizes), default=None)
+    return [WallRow(row, hung, scale, height) for row in rows]
 
 
-def _hung(image: ImageRecord, evidence: Sequence[Evidence], pictures: Callable[[str], bytes]) -> Hung:
+def _row_height(rows: Sequence[HangingRow], space: float) -> float:
+    filled = sum(not row.empty for row in rows)
+    fitting = (space - _AIR - _GAP_ROW_HEIGHT * (len(rows) - filled)) / filled
+    return min(fitting, _ROW_HEIGHT) if filled <= 2 and fitting >= _LEAST_ROW_HEIGHT else _ROW_HEIGHT
+
+
+def _hung(
+    image: ImageRecord, evidence: Sequence[Evidence], pictures: Callable[[str], bytes], room: tuple[float, float]
+) -> Hung:
     here = [item.match.overlay for item in reversed(evidence) if item.match.image_id == image.image_id]
     picture = composite(pictures(image.preview), [pictures(digest) for digest in here if digest])
     part, scale = window(image, evidence), image.preview_scale
@@ -258,4 +276,4 @@ def _hung(image: ImageRecord, evidence: Sequence[Evidence], pictures: Callable[[
     )
     edges = (whole.left * scale, whole.top * scale, whole.right * scale, whole.bottom * scale)
     cut = picture.crop((round(edges[0]), round(edges[1]), round(edges[2]), round(edges[3])))
-    return Hung(image, cut, whole, boxes_on(evidence, image.image_id), cells_on(evidence, image.image_id))
+    return Hung(image, cut, whole, boxes_on(evidence, image.image_id), cells_on(evidence, image.image_id), room)

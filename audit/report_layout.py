@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 
 from reportlab import rl_config
 from reportlab.lib.colors import Color, HexColor, white
+from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
@@ -56,6 +57,8 @@ MARGIN: Final = 16 * mm
 WIDTH: Final = A4[0] - 2 * MARGIN
 _TOP: Final = 19 * mm
 _BOTTOM: Final = 17 * mm
+#: What of a page the story may fill.
+FRAME_HEIGHT: Final = A4[1] - _TOP - _BOTTOM
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ BODY_QUIET: Final = _style("body quiet", colour=QUIET)
 SMALL: Final = _style("small", size=7.4)
 SMALL_QUIET: Final = _style("small quiet", size=7.4, colour=QUIET)
 SMALL_BOLD: Final = _style("small bold", BOLD, 7.4)
+SMALL_RIGHT: Final = ParagraphStyle("small right", SMALL, alignment=TA_RIGHT)
+SMALL_BOLD_RIGHT: Final = ParagraphStyle("small bold right", SMALL_BOLD, alignment=TA_RIGHT)
 DIGEST: Final = _style("digest", MONO, 6.6, 9)
 
 
@@ -145,9 +150,18 @@ def printable(text: str, font: str = SANS) -> str:
     return "".join(c if ord(c) in glyphs or c in "\n\t" else f"‹U+{ord(c):04X}›" for c in text)
 
 
-def table(rows: Sequence[Sequence[Cell]], widths: Sequence[float], header: bool = True) -> Table:
-    """A quiet table: hairlines between rows, the header repeated on every page it runs over."""
-    cells = [[_cell(cell, header and i == 0) for cell in row] for i, row in enumerate(rows)]
+def table(
+    rows: Sequence[Sequence[Cell]], widths: Sequence[float], header: bool = True, numbers: frozenset[int] = frozenset()
+) -> Table:
+    """A quiet table: hairlines between rows, the header repeated on every page it runs over.
+
+    Args:
+        rows: the cells, row by row.
+        widths: of the columns, in points.
+        header: whether the first row is one.
+        numbers: columns set to the right, so that the points of their numbers stand below one another.
+    """
+    cells = [[_cell(cell, header and i == 0, j in numbers) for j, cell in enumerate(row)] for i, row in enumerate(rows)]
     commands: list[tuple[Any, ...]] = [
         ("FONT", (0, 0), (-1, -1), SANS, 7.4),
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -175,6 +189,11 @@ def section(heading: str, note: str, content: Sequence[Flowable]) -> list[Flowab
     return [KeepTogether([*head, content[0]]), *content[1:]]
 
 
+def stacked(story: Sequence[Flowable]) -> float:
+    """How high these are, one below the other, in points."""
+    return float(sum(part.wrap(WIDTH, FRAME_HEIGHT)[1] + part.getSpaceAfter() for part in story))
+
+
 def build_pdf(story: Sequence[Flowable], running: Running, title: str) -> bytes:
     """Sets the story on A4 pages and gives the file's bytes; the same story gives the same bytes."""
     register_fonts()
@@ -190,7 +209,7 @@ def build_pdf(story: Sequence[Flowable], running: Running, title: str) -> bytes:
         creator="medproto",
         lang="en",
     )
-    frame = Frame(MARGIN, _BOTTOM, WIDTH, A4[1] - _TOP - _BOTTOM, 0, 0, 0, 0)
+    frame = Frame(MARGIN, _BOTTOM, WIDTH, FRAME_HEIGHT, 0, 0, 0, 0)
     document.addPageTemplates(PageTemplate("page", [frame]))
 
     def canvas(*args: Any, **kwargs: Any) -> NumberedCanvas:
@@ -264,7 +283,9 @@ def clipped(text: str, width: float, size: float, font: str = SANS) -> str:
     return "…"
 
 
-def _cell(cell: Cell, header: bool) -> Flowable | list[Flowable]:
+def _cell(cell: Cell, header: bool, numeric: bool) -> Flowable | list[Flowable]:
     if not isinstance(cell, str):
         return cell
+    if numeric:
+        return words(cell, SMALL_BOLD_RIGHT if header else SMALL_RIGHT)
     return words(cell, SMALL_BOLD if header else SMALL)

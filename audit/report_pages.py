@@ -15,15 +15,20 @@ from audit.report_layout import (
     BODY,
     BODY_QUIET,
     FOR_COLOUR,
+    FRAME_HEIGHT,
     INK,
     LEAD,
     NEUTRAL_COLOUR,
     RULE,
     SMALL,
+    SMALL_BOLD,
+    SMALL_BOLD_RIGHT,
     SMALL_QUIET,
     TITLE,
     WIDTH,
+    Cell,
     section,
+    stacked,
     table,
     words,
 )
@@ -35,6 +40,7 @@ from audit.report_words import (
     input_words,
     legend_words,
     likeness_words,
+    margin_words,
     probability_words,
     refusal_reasons,
 )
@@ -49,7 +55,7 @@ _GAP: Final = 3 * mm
 _DECISION_COLOURS: Final = {"flagged": FOR_COLOUR, "not flagged": NEUTRAL_COLOUR, "no decision": AGAINST_COLOUR}
 
 
-def banner(identity: Identity | None, pseudonym: str) -> list[Flowable]:
+def _banner(identity: Identity | None, pseudonym: str) -> list[Flowable]:
     """Whose report it is, in a frame above all else; nothing where the patient is known by the pseudonym alone."""
     if identity is None:
         return []
@@ -73,10 +79,13 @@ def banner(identity: Identity | None, pseudonym: str) -> list[Flowable]:
     return [framed, Spacer(0, _GAP)]
 
 
-def summary(standing: Standing, prediction: Prediction, pictures: Callable[[str], bytes]) -> list[Flowable]:
+def summary(
+    standing: Standing, prediction: Prediction, pictures: Callable[[str], bytes], identity: Identity | None
+) -> list[Flowable]:
     """First page: whose exam, the conclusion, the score on its axis, and the views as they hang."""
-    story: list[Flowable] = [
-        words(f"Exam {prediction.exam_id}", TITLE),
+    story = _banner(identity, prediction.patient_id)
+    story += [
+        words(f"Report of {prediction.exam_id}", TITLE),
         words(_scored_by(standing, prediction), BODY_QUIET),
     ]
     story += [Spacer(0, _GAP), outcome_box(case_sentence(prediction), prediction.decision)]
@@ -85,7 +94,8 @@ def summary(standing: Standing, prediction: Prediction, pictures: Callable[[str]
         story.append(
             ScoreBar(prediction.margin, prediction.operating_point.margin, flagged=prediction.decision == "flagged")
         )
-    return [*story, _facts(prediction), Spacer(0, 1 * mm), _wall_note(prediction), *wall(prediction, pictures)]
+    head = [*story, _facts(prediction), Spacer(0, 1 * mm), _wall_note(prediction)]
+    return [*head, *wall(prediction, pictures, FRAME_HEIGHT - stacked(head))]
 
 
 def _wall_note(prediction: Prediction) -> Flowable:
@@ -109,6 +119,8 @@ def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[F
         _cards(supporting(prediction), prediction, pictures, against=False)
         or [words(f"No pictured prototype speaks for {name}.")],
     )
+    if margin_words(prediction):
+        story += _by_class(prediction)
     against = _cards(opposing(prediction), prediction, pictures, against=True)
     said = counter_words(prediction)
     return story + section(
@@ -116,6 +128,23 @@ def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[F
         f"{said} Their boxes are not drawn on the views." if against else "",
         against or [words(said)],
     )
+
+
+def _by_class(prediction: Prediction) -> list[Flowable]:
+    """What the prototypes of each class counted together, and the most alike of each; for more than two classes."""
+    scored = has_score(prediction)
+    head = ["Class", "Prototypes", *(["Logit", "Contributions"] if scored else []), "Most alike", "Similarity", "In"]
+    rows = [head]
+    for name in prediction.classes:
+        own = [match for match in prediction.matches if match.prototype_class == name]
+        total, logit = sum(match.contribution for match in own), prediction.logits.get(name)
+        counted = ["not recorded" if logit is None else number(logit), signed(total)] if scored else []
+        best = max(own, key=lambda match: match.similarity, default=None)
+        alike = [best.prototype_id, number(best.similarity), prediction.image(best.image_id).title] if best else []
+        rows.append([name, str(len(own)), *counted, *(alike or ["none", "", ""])])
+    widths = [34, 21, 22, 27, 36, 22, 16] if scored else [50, 28, 50, 28, 22]
+    listed = table(rows, [w * mm for w in widths], numbers=frozenset((1, 2, 3, 5) if scored else (1, 3)))
+    return section("Evidence by class", margin_words(prediction), [listed])
 
 
 def all_prototypes(prediction: Prediction) -> list[Flowable]:
@@ -131,7 +160,7 @@ def all_prototypes(prediction: Prediction) -> list[Flowable]:
         "Found in",
         "Box: rows; columns",
     ]
-    rows = [head]
+    rows: list[list[Cell]] = [[*head]]
     for match in prediction.matches:
         counted = [signed(match.weight), signed(match.contribution)] if scored else []
         rows.append(
@@ -146,14 +175,15 @@ def all_prototypes(prediction: Prediction) -> list[Flowable]:
             ]
         )
     if scored:
-        rows.append(["", "Sum: the score (margin)", "", "", "", signed(prediction.margin), "", ""])
-    widths = [7, 36, 26, 19, 17, 21, 18, 34] if scored else [7, 56, 36, 21, 20, 38]
+        total = words(signed(prediction.margin), SMALL_BOLD_RIGHT)
+        rows.append(["", words("Sum: the score (margin)", SMALL_BOLD), "", "", "", total, "", ""])
+    widths = [6, 36, 25, 19, 17, 24, 16, 35] if scored else [7, 56, 36, 21, 20, 38]
     note = (
         "Contribution = weight x similarity. The contributions of all prototypes add up to the score, the margin."
         if scored
         else "Weights and contributions are left out: they would add up to a score, and none is shown for this exam."
     )
-    listed = table(rows, [w * mm for w in widths])
+    listed = table(rows, [w * mm for w in widths], numbers=frozenset((3, 4, 5) if scored else (3,)))
     listed.setStyle([("NOSPLIT", (0, -2), (-1, -1))])  # a sum alone at the head of a page adds up nothing
     return section("All prototypes", note, [listed])
 
@@ -199,8 +229,8 @@ def _scored_by(standing: Standing, prediction: Prediction) -> str:
     entry, count = standing.entry, len(standing.reviews)
     reviewed = "not reviewed" if not count else f"reviewed {'once' if count == 1 else f'{count} times'}"
     return (
-        f"Patient {prediction.patient_id}. Scored on {entry.time:%d %B %Y, %H:%M} UTC by {entry.actor} ({entry.role}); "
-        f"{reviewed} in the first {standing.size} entries of the ledger."
+        f"Of {prediction.patient_id}, scored on {entry.time:%d %B %Y, %H:%M} UTC by {entry.actor} ({entry.role}); "
+        f"{reviewed} in the first {standing.size} entries."
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from reportlab.lib.units import mm
-from reportlab.platypus import Flowable
+from typing import Final
 
-from audit.report_layout import Cell, section, table, words
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, Spacer
+
+from audit.report_layout import BODY, BODY_BOLD, SMALL_QUIET, section, words
 from audit.report_standing import Standing, StandingReview
 
-_VERDICTS = {"agree": "Agrees", "disagree": "Disagrees", "refer": "Refers to another reader"}
+_VERDICTS: Final = {"agree": "Agrees", "disagree": "Disagrees", "refer": "Refers to another reader"}
 
 
 def reviews_so_far(standing: Standing) -> list[Flowable]:
@@ -16,25 +18,25 @@ def reviews_so_far(standing: Standing) -> list[Flowable]:
     if not standing.reviews:
         none = words(f"None is among the first {standing.size} entries of the ledger.")
         return section("Reviews so far", "", [none])
-    head: list[Cell] = [
-        "Entry",
-        "Signed by",
-        "When (UTC)",
-        "Verdict and meaning",
-        "Reason, comment, misleading prototypes",
-    ]
-    rows = [head, *(_row(review) for review in standing.reviews)]
     note = f"As of {standing.size} entries of the ledger, oldest first."
-    return section("Reviews so far", note, [table(rows, [w * mm for w in (12, 34, 30, 42, 60)])])
+    return section("Reviews so far", note, [part for review in standing.reviews for part in _review(review)])
 
 
-def _row(review: StandingReview) -> list[Cell]:
+def _review(review: StandingReview) -> list[Flowable]:
+    """One review: its head stays with its first words, and what is longer than a page is broken."""
     record, opinion = review.record, review.record.review
-    said = [("Reason", opinion.reason), ("Comment", opinion.comment), ("Misleading", ", ".join(opinion.misleading))]
-    return [
-        str(record.number),
-        f"{record.actor} ({record.role})",
-        f"{record.time:%Y-%m-%d %H:%M:%S}",
-        f"{_VERDICTS[opinion.verdict]}: {opinion.meaning}",
-        " ".join(f"{label}: {text.rstrip('.')}." for label, text in said if text.strip()) or "none given",
+    of = f" of entry {', '.join(map(str, opinion.of))}" if opinion.of else ""
+    took = f", {opinion.seconds} s on the case" if opinion.seconds is not None else ""
+    head = [
+        words(f"{_VERDICTS[opinion.verdict]}: {opinion.meaning}", BODY_BOLD),
+        words(
+            f"Entry {record.number}, {opinion.act}{of}, signed by {record.actor} ({record.role}) on "
+            f"{record.time:%Y-%m-%d %H:%M:%S} UTC{took}",
+            SMALL_QUIET,
+        ),
     ]
+    said = (("Reason", opinion.reason), ("Comment", opinion.comment), ("Misleading", ", ".join(opinion.misleading)))
+    texts = [words(f"{label}: {text.strip()}", BODY) for label, text in said if text.strip()]
+    for part in head:
+        part.keepWithNext = True
+    return [*head, *(texts or [words("No words were given.", SMALL_QUIET)]), Spacer(0, 3 * mm)]

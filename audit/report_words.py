@@ -45,6 +45,18 @@ def sized_box(box: Box, image: ImageRecord) -> str:
     return f"{box_words(box)} ({size})" if size else box_words(box)
 
 
+def seen_words(match: PrototypeMatch, image: ImageRecord) -> str:
+    """What of the image the matched cell can see at all: its receptive field, as far as it lies in the image."""
+    field = match.receptive_field
+    top, left = max(0.0, field.top), max(0.0, field.left)
+    bottom, right = min(float(image.rows), field.bottom), min(float(image.columns), field.right)
+    if bottom <= top or right <= left:
+        return f"nothing of image; cell {match.cell[0]}, {match.cell[1]}"
+    seen = Box(top=top, left=left, bottom=bottom, right=right)
+    share_of = share((bottom - top) * (right - left) / (image.rows * image.columns))
+    return f"{box_words(seen)}, {share_of} of image; cell {match.cell[0]}, {match.cell[1]}"
+
+
 def box_kind_words(match: PrototypeMatch) -> str:
     """How the box that is shown for a match was found, such as `box by gradient x input`."""
     return _KINDS[match.blanking[0].kind if match.blanking else "patch"]
@@ -92,6 +104,17 @@ def counter_words(prediction: Prediction) -> str:
     if not classes:
         return f"No pictured prototype speaks against “{prediction.positive_class}”."
     return f"Prototypes of {', '.join(f'“{name}”' for name in classes)}, the strongest first."
+
+
+def margin_words(prediction: Prediction) -> str:
+    """What the margin compares, where there are more than two classes; empty where there is nothing to explain."""
+    others = [f"“{name}”" for name in prediction.classes if name != prediction.positive_class]
+    if len(others) < 2:
+        return ""
+    return (
+        f"With {len(prediction.classes)} classes the score weighs “{prediction.positive_class}” against the mean of "
+        f"{', '.join(others[:-1])} and {others[-1]}: a prototype of any class may speak for it or against it."
+    )
 
 
 def missing_views(prediction: Prediction) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from medproto.records import Box, ImageRecord, Laterality, Prediction, PrototypeMatch
+from medproto.records import Box, ImageRecord, Laterality, Prediction, PrototypeMatch, PrototypeSource
 
 SIDES: Final[dict[Laterality, str]] = {"R": "right", "L": "left"}
 _MINUS: Final = "\N{MINUS SIGN}"
@@ -46,7 +46,11 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def percent(value: float) -> str:
-    """A share in percent with one decimal, such as `83.2 %`."""
+    """A share in percent with one decimal, such as `83.2 %`; what is not quite all is `over 99.9 %`."""
+    if 0 < value < 0.0005:
+        return f"under 0.1{_BLANK}%"
+    if 0.9995 <= value < 1:
+        return f"over 99.9{_BLANK}%"
     return f"{100 * value:.1f}{_BLANK}%"
 
 
@@ -65,8 +69,12 @@ def box_words(box: Box) -> str:
     return f"rows {top} to {bottom}, columns {left} to {right}"
 
 
-def size_words(box: Box, image: ImageRecord) -> str | None:
-    """Height and width of a box, such as `8.0 x 9.6 mm`; None where the image's spacing is unknown."""
+def size_words(box: Box, image: ImageRecord | PrototypeSource) -> str | None:
+    """Height and width of a box, such as `8.0 x 9.6 mm`; None where the image's spacing is unknown.
+
+    Args:
+        image: what the box lies in, an exam's image or a prototype's source.
+    """
     if image.spacing_mm is None:
         return None
     row_mm, column_mm = image.spacing_mm

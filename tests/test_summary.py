@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medproto.records import Blanking, Box, BoxKind, ImageRecord, Likeness, Prediction, PrototypeMatch
-from medproto.summary import case_sentence, opposing, share, shown_box, size_words, supporting, view_words
+from medproto.summary import case_sentence, opposing, percent, share, shown_box, size_words, supporting, view_words
 from tests.audit.factory import Pictures, checked, make_image, make_scored
 
 CLASSES = ("not malignant", "malignant", "benign finding", "implant")
@@ -240,3 +240,9 @@ def test_a_share_that_is_not_quite_all_is_not_called_all() -> None:
         "−6 %",
         "0 %",
     ]
+
+
+def test_a_probability_that_is_not_quite_certain_is_not_printed_as_certain() -> None:
+    blank = "\N{NO-BREAK SPACE}"
+    said = [percent(value).replace(blank, " ") for value in (0, 0.0001, 0.0005, 0.832, 0.9994, 0.99999, 1)]
+    assert said == ["0.0 %", "under 0.1 %", "0.1 %", "83.2 %", "99.9 %", "over 99.9 %", "100.0 %"]
