@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,11 +168,16 @@ def _traced(
         match=match,
         image_title=record.image(match.image_id).title,
         patch_present=room.evidence.check(match.source.patch),
-        registered=None if origin.bundle is None else known == match.source.model_dump(mode="json"),
+        registered=None if origin.bundle is None else _told(known) == _told(match.source.model_dump(mode="json")),
         row=row,
         film=film,
         film_note=note,
     )
+
+
+def _told(source: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is told of a source: a field that is not known may be absent from what an older version wrote."""
+    return {name: value for name, value in (source or {}).items() if value is not None}
 
 
 def _row(manifest: Manifest, image_id: str) -> ManifestRow | None:

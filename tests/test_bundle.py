@@ -243,6 +243,7 @@ def test_manifest_tells_the_whole_run(trained: Trained) -> None:
     assert {"medproto", "python", "torch", "monai", "pydicom", "numpy", "timm"} <= set(manifest.software)
     assert len({entry.source.patch for entry in manifest.prototypes}) == 6
     assert len({entry.source.image_id for entry in manifest.prototypes}) == 6
+    assert {entry.source.spacing_mm for entry in manifest.prototypes} == {(0.5, 0.5)}
     training = {row.image for row in trained.manifest.split("train")}
     assert {entry.source.image_id for entry in manifest.prototypes} <= training
     # Measured on the image read anew: so little that the similarity to the own patch is log(1 / epsilon).

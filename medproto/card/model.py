@@ -13,6 +13,7 @@ from medproto.errors import BundleError
 from medproto.ingest.gate import RULES
 from medproto.intended_use import INTENDED, NOT_INTENDED
 from medproto.model.weights import Weights
+from medproto.summary import size_words
 from medproto.training.data_record import FIELDS, codes_of
 from medproto.training.settings import Stage, TrainSettings
 
@@ -241,6 +242,7 @@ def _picture(number: int, entry: PrototypeEntry, weight: float, bundle: Bundle) 
         ("image", source.image_id),
         ("view", f"{source.laterality or 'side unknown'} {source.view or 'view unknown'}"),
         ("box", box),
+        ("size", size_words(source.box, source) or "not known"),
         ("distance", f"{source.distance:.2g}"),
     )
     shows = f"training patch of {entry.prototype_id}"

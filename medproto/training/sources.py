@@ -61,6 +61,7 @@ def cut_prototypes(
                     box=patch.box,
                     patch=patch.digest,
                     distance=distance,
+                    spacing_mm=patch.spacing_mm,
                 ),
             )
         )
@@ -69,11 +70,13 @@ def cut_prototypes(
 
 @dataclass(frozen=True)
 class _Patch:
-    """One prototype's picture with its digest, its box in the original, and the network's input (1, Y, X) anew."""
+    """One prototype's picture with its digest, its box in the original and the spacing of that, and the network's input
+    (1, Y, X) anew."""
 
     content: bytes
     digest: str
     box: Box
+    spacing_mm: tuple[float, float] | None
     image: Tensor
 
 
@@ -107,7 +110,7 @@ def _patches_of(
     for place in places:
         box = cell_box(view.geometry, field, (place.row, place.column))
         content = pictures.png(pictures.patch(mammogram.pixels, box))
-        patches.append(_Patch(content, pictures.digest(content), box, view.image))
+        patches.append(_Patch(content, pictures.digest(content), box, mammogram.spacing_mm, view.image))
     return patches
 
 

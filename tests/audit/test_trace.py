@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.entries import EntryDraft
 from audit.payloads import BundleRegistered, DatasetRegistered, RegisteredPrototype, TrainingRun
 from audit.room import Room
 from audit.service import Opinion, prediction, register, review, trace_entry, trace_prototype
@@ -86,6 +87,24 @@ def test_a_patch_that_is_gone_is_said_so(room: Room) -> None:
     source = prediction(room, 3)[1].matches[1].source
     room.evidence.path(source.patch).unlink()
     assert [t.patch_present for t in trace_entry(room, 3).prototypes] == [True, False, True, True]
+
+
+def test_a_source_that_was_registered_before_spacing_was_told_is_the_same(room: Room) -> None:
+    prototypes = [
+        {
+            "prototype_id": match.prototype_id,
+            "prototype_class": "malignant",
+            "source": match.source.model_dump(mode="json"),
+        }
+        for match in prediction(room, 3)[1].matches
+    ]
+    for each in prototypes:
+        assert each["source"].pop("spacing_mm") is None
+    payload = {"bundle_id": BUNDLE_ID, "name": "b", "data_licence": "x", "training_entry": None, "metrics": {}}
+    room.ledger.append(
+        [EntryDraft("bundle registered", payload | {"prototypes": prototypes}, READER.name, READER.role)]
+    )
+    assert all(t.registered for t in trace_entry(room, 3).prototypes)
 
 
 def test_a_source_that_differs_from_the_registered_one_is_said_so(room: Room, tmp_path: Path) -> None:

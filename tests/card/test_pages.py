@@ -57,6 +57,15 @@ def test_pictures_are_the_patches_of_the_bundle(written: Written) -> None:
     assert {hashlib.sha256(content).hexdigest() for content in page.images} == patches
 
 
+def test_every_training_patch_tells_its_size(written: Written) -> None:
+    text = (written.folder / MARKDOWN).read_text(encoding="utf-8")
+    for entry in written.trained.bundle().manifest.prototypes:
+        box = entry.source.box
+        # Pixels of the tiny cohort are half a millimetre wide.
+        high, wide = (box.bottom - box.top) / 2, (box.right - box.left) / 2
+        assert f"| {high:.1f} x {wide:.1f} mm |" in text
+
+
 def test_the_page_loads_nothing_and_names_no_path(written: Written) -> None:
     text = (written.folder / PAGE).read_text(encoding="utf-8")
     assert not re.search(r"<script|<link|@import|url\(|src=\"(?!data:)", text)
