@@ -10,7 +10,6 @@ from audit.report_words import (
     blanking_words,
     box_kind_words,
     conclusion,
-    counter_words,
     finding_rows,
     likeness_words,
     other_boxes_words,
@@ -71,19 +70,6 @@ def score_html(prediction: Prediction) -> str:
     return f'<div class="mp-scale">{axis}</div>{_facts(facts)}'
 
 
-def cards_html(prediction: Prediction, picture: Callable[[str], bytes]) -> str:
-    """Each pair 'this looks like that', then the counter-evidence in a section of its own."""
-    name = html.escape(prediction.positive_class)
-    pro = "".join(_card(item, prediction, picture, "") for item in supporting(prediction))
-    con = "".join(_card(item, prediction, picture, " against") for item in opposing(prediction))
-    none = '<p class="mp-quiet mp-small">No pictured prototype.</p>'
-    return (
-        f'<p class="mp-small"><b>This looks like that: what speaks for “{name}”</b></p>{pro or none}'
-        f'<p class="mp-small" style="margin-top:1.2rem"><b>Counter-evidence: what speaks against “{name}”</b><br>'
-        f'<span class="mp-quiet">{html.escape(counter_words(prediction))}</span></p>{con}'
-    )
-
-
 def waterfall_html(prediction: Prediction) -> str:
     """Every contribution from the first to the last; the bars end at the margin."""
     lines, rest = _waterfall_lines(prediction)
@@ -126,7 +112,9 @@ def findings_html(prediction: Prediction) -> str:
     return "".join(rows) or '<p class="mp-quiet mp-small">The input checks found nothing to report.</p>'
 
 
-def _card(item: Evidence, prediction: Prediction, picture: Callable[[str], bytes], kind: str) -> str:
+def card_html(item: Evidence, prediction: Prediction, picture: Callable[[str], bytes]) -> str:
+    """One pair 'this looks like that' with what it counted, how blanking judged it, and where both patches lie."""
+    kind = "" if item.label.isdigit() else " against"
     match, source = item.match, item.match.source
     image = prediction.image(match.image_id)
     here = html.escape(image.title)

@@ -1,4 +1,4 @@
-"""The reader's review of one exam: a verdict, a reason where it disagrees, and what misled."""
+"""The reader's decision on one exam: agree, disagree or refer, in words; signing writes one ledger entry."""
 
 from __future__ import annotations
 
@@ -7,75 +7,118 @@ from typing import Final
 
 import streamlit as st
 
-from audit.service import Actor, Opinion, ReviewRecord, Room, review
+from audit.payloads import MEANINGS
+from audit.service import Opinion, ReviewRecord, Room, review
 from medproto.records import Prediction
 from medproto.summary import opposing, supporting
+from ui.drafts import Draft, discard, draft_of, keep, restore
 from ui.opening import actor
 
-_VERDICTS: Final = {"agree": "Agree", "disagree": "Disagree", "refer": "Refer to another reader"}
+VERDICTS: Final = {"agree": "Agree", "disagree": "Disagree", "refer": "Refer"}
 NO_VERDICT: Final = "Choose agree, disagree or refer before you sign."
-NO_REASON: Final = "Please give a reason: a review that disagrees needs one."
+NO_REASON: Final = "Please give a reason: a reading that disagrees needs one."
+SIGN: Final = "Sign reading"
+_REASONS: Final = {"disagree": "Reason (needed)", "agree": "Reason (if any)", "refer": "Question for the other reader"}
 
 
-def review_form(room: Room, number: int, record: Prediction, earlier: Sequence[ReviewRecord]) -> None:
-    """Earlier reviews, then the form; signing writes one ledger entry."""
+def misleads_key(number: int, prototype_id: str) -> str:
+    """Key of the box on a card by which a reader says that its prototype misleads."""
+    return f"draft_misleads_{prototype_id}_{number}"
+
+
+def restore_draft(number: int, record: Prediction) -> None:
+    """Bring back what was entered about this exam before another page was looked at."""
+    draft = draft_of(number)
+    restore(number, {"draft_verdict": draft.verdict, "draft_reason": draft.reason, "draft_comment": draft.comment})
+    for match in record.matches:
+        if match.prototype_id in draft.misleading:
+            st.session_state.setdefault(misleads_key(number, match.prototype_id), True)
+
+
+def review_panel(room: Room, number: int, record: Prediction, earlier: Sequence[ReviewRecord]) -> None:
+    """What was signed so far, the choice, the words that belong to it, and the signature."""
     _so_far(number, earlier)
-    labels = {item.match.prototype_id: item.label for item in (*supporting(record), *opposing(record))}
-    reader = actor()
-    with st.form(f"review_{number}", border=False):
-        verdict = st.radio(
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        verdict = st.segmented_control(
             "Do you agree with the outcome?",
-            list(_VERDICTS),
-            index=None,
-            format_func=lambda v: _VERDICTS[v],
-            horizontal=True,
-            key=f"verdict_{number}",
+            list(VERDICTS),
+            format_func=lambda v: VERDICTS[v],
+            key=f"draft_verdict_{number}",
         )
-        reason = st.text_input("Reason (needed when you disagree)", key=f"reason_{number}", max_chars=500)
-        misleading = st.multiselect(
-            "These prototypes mislead",
-            list(labels),
-            format_func=lambda p: f"{labels[p]}: {p}",
-            key=f"misleading_{number}",
-            placeholder="None",
-        )
-        comment = st.text_area("Comment", key=f"comment_{number}", max_chars=2000, height=80)
-        st.caption(
-            f"Signed as {reader.name}, {reader.role}. A review cannot be changed; a later one stands beside it."
-            " Change your name in the side bar."
-        )
-        pressed = st.form_submit_button("Sign and save review", type="primary")
+        pressed = st.button(SIGN, type="primary", icon=":material/edit:", key=f"sign_{number}")
+    misleading = _misleading(number, record)
+    reason, comment = _words(number, verdict, misleading)
+    draft = Draft(verdict, reason, misleading, comment)
+    keep(number, draft)
     if not pressed:
         return
-    if verdict is None:
+    if draft.verdict is None:
         st.error(NO_VERDICT)
-    elif verdict == "disagree" and not reason.strip():
+    elif draft.verdict == "disagree" and not draft.reason.strip():
         st.error(NO_REASON)
     else:
-        opinion = Opinion(verdict=verdict, reason=reason, misleading=tuple(misleading), comment=comment)
-        _sign(room, number, opinion, reader)
+        _sign(room, number, draft)
 
 
-def _so_far(number: int, earlier: Sequence[ReviewRecord]) -> None:
-    saved = st.session_state.pop(f"signed_{number}", None)
-    if saved:
-        st.success(saved, icon=":material/check:")
+def earlier_readings(number: int, earlier: Sequence[ReviewRecord]) -> None:
+    """Every signed reading of this exam, with its words."""
+    if not earlier:
+        st.caption("Nobody has signed a reading of this exam.")
     for signed in earlier:
         _earlier(signed)
 
 
-def _sign(room: Room, number: int, opinion: Opinion, reader: Actor) -> None:
-    entry = review(room, number, opinion, reader)
-    st.session_state[f"signed_{number}"] = f"Review signed and written as ledger entry {entry.number}."
+def _words(number: int, verdict: str | None, misleading: Sequence[str]) -> tuple[str, str]:
+    """Reason and comment; their fields appear once there is something to say them about."""
+    if verdict is None and not misleading:
+        st.caption("Choose, then sign. “Misleads” on a card says that its prototype is no evidence here.")
+        return draft_of(number).reason, draft_of(number).comment
+    left, right = st.columns(2, gap="small")
+    label = _REASONS[verdict or "agree"]
+    reason = left.text_input(label, key=f"draft_reason_{number}", max_chars=500)
+    comment = right.text_input("Comment", key=f"draft_comment_{number}", max_chars=2000)
+    reader = actor()
+    meaning = MEANINGS[verdict] if verdict else "Choose agree, disagree or refer."
+    st.caption(f"{_misled_words(misleading)}“{meaning}” Signed as {reader.name}, {reader.role}; it cannot be changed.")
+    return reason, comment
+
+
+def _misleading(number: int, record: Prediction) -> tuple[str, ...]:
+    """Prototypes whose cards were marked."""
+    pictured = (item.match.prototype_id for item in (*supporting(record), *opposing(record)))
+    return tuple(name for name in pictured if st.session_state.get(misleads_key(number, name)))
+
+
+def _misled_words(misleading: Sequence[str]) -> str:
+    return f"Misleading: {', '.join(misleading)}. " if misleading else ""
+
+
+def _so_far(number: int, earlier: Sequence[ReviewRecord]) -> None:
+    saved = st.session_state.get(f"signed_{number}")
+    if saved:
+        st.success(saved, icon=":material/check:")
+    elif earlier:
+        last = earlier[-1]
+        more = f", and {len(earlier) - 1} earlier" if len(earlier) > 1 else ""
+        st.caption(f"Already read: {VERDICTS[last.review.verdict]}, {last.actor}, entry {last.number}{more}.")
+
+
+def _sign(room: Room, number: int, draft: Draft) -> None:
+    opinion = Opinion.model_validate(
+        {"verdict": draft.verdict, "reason": draft.reason, "misleading": draft.misleading, "comment": draft.comment}
+    )
+    entry = review(room, number, opinion, actor())
+    discard(number)
+    st.session_state[f"signed_{number}"] = f"Signed and written as ledger entry {entry.number}. Next exam: N."
     st.rerun()
 
 
 def _earlier(signed: ReviewRecord) -> None:
     said = signed.review
-    parts = [f"**{_VERDICTS[said.verdict]}**, {signed.actor} ({signed.role}), {signed.time:%Y-%m-%d %H:%M} UTC"]
-    parts += [f"entry {signed.number}"]
+    who = f"{signed.actor} ({signed.role}), {signed.time:%Y-%m-%d %H:%M} UTC, entry {signed.number}"
     with st.container(border=True):
-        st.markdown(", ".join(parts))
+        st.markdown(f"**{VERDICTS[said.verdict]}**")
+        st.caption(who)
         for name, text in (
             ("Reason", said.reason),
             ("Misleading", ", ".join(said.misleading)),

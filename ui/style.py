@@ -60,15 +60,26 @@ STYLE: Final = """<style>
 .mp-wall .ruler span{position:absolute;bottom:.4rem;left:50%;transform:translateX(-50%);font-size:.72rem;color:#fff;
   white-space:nowrap;text-shadow:0 0 3px #000}
 .mp-wall .R .ruler{left:.6rem}.mp-wall .L .ruler{right:.6rem}
+[data-testid="stColumn"]:has(.st-key-exam_views){position:sticky;top:4rem;align-self:flex-start}
+div:has(>.st-key-decision){position:sticky;bottom:0;z-index:20}
+.st-key-decision{background:#0e1114;border-top:1px solid #4a535e;padding:.5rem 0 .7rem;gap:.45rem}
+[class*="st-key-card_"]{position:relative;border-top:1px solid #262c33}
+[class*="st-key-card_"]:hover{background:#14181d}
+[class*="st-key-focus_"]{position:absolute!important;inset:0;z-index:1}
+[class*="st-key-focus_"] *{width:100%;height:100%}
+[class*="st-key-focus_"] button{opacity:0}
+[class*="st-key-focus_"] button:focus-visible{opacity:1;background:transparent;color:transparent;
+  outline:2px solid #ffd24a}
+[class*="st-key-draft_misleads_"]{position:absolute!important;right:.2rem;top:.45rem;z-index:2;width:auto!important}
 .mp-card{display:grid;grid-template-columns:1.7rem 8.2rem 8.2rem minmax(0,1fr);gap:.7rem;padding:.7rem 0;
-  overflow-wrap:anywhere;border-top:1px solid #262c33;font-size:.85rem;line-height:1.4}
+  overflow-wrap:anywhere;font-size:.85rem;line-height:1.4}
 .mp-card figure{margin:0}.mp-card img{width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block}
 .mp-card figcaption{color:#c3cad1;font-size:.78rem;margin-top:.2rem}
 .mp-card .no{background:#ffd24a;color:#000;font-weight:700;text-align:center;min-width:1.6rem;height:1.6rem;
   line-height:1.6rem}
 .mp-card .no.against{background:transparent;color:#7fd0ee;outline:1.5px solid #7fd0ee}
 .mp-card .warn{border:1px solid #e6b08a;padding:.15rem .5rem;margin:.25rem 0;font-weight:600}
-.mp-card .name{font-weight:600;overflow-wrap:anywhere}
+.mp-card .name{font-weight:600;overflow-wrap:anywhere;padding-right:6.5rem}
 .mp-card .sum{font-variant-numeric:tabular-nums;margin:.2rem 0}
 .mp-fall{width:100%;border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums}
 .mp-fall td,.mp-fall th{padding:.22rem .4rem .22rem 0;border:0;border-bottom:1px solid #22282e;text-align:left}

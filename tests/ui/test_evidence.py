@@ -6,16 +6,25 @@ import re
 
 import pytest
 
-from audit.report_words import NO_BETTER, NOT_THE_REASON, UNCHECKED, WITHOUT_BREAST, blanking_words
+from audit.report_words import (
+    NO_BETTER,
+    NOT_THE_REASON,
+    UNCHECKED,
+    WITHOUT_BREAST,
+    blanking_words,
+    counter_words,
+)
 from medproto.records import Prediction, Scored
+from medproto.summary import opposing, supporting
 from tests.audit.factory import checked, make_scored
-from ui.evidence_html import cards_html, conclusion_html
+from ui.evidence_html import card_html, conclusion_html
 from ui.viewer import wall_html
 
 
 def cards(scored: Scored) -> list[str]:
     """Each card of the page, in order."""
-    return cards_html(scored.prediction, scored.pictures.__getitem__).split('<div class="mp-card">')[1:]
+    items = (*supporting(scored.prediction), *opposing(scored.prediction))
+    return [card_html(item, scored.prediction, scored.pictures.__getitem__) for item in items]
 
 
 def wall(scored: Scored) -> str:
@@ -63,14 +72,13 @@ def test_a_box_whose_blanking_raises_the_similarity_removes_nothing() -> None:
 
 
 def test_counter_evidence_names_its_classes() -> None:
-    scored = make_scored()
-    shown = cards_html(scored.prediction, scored.pictures.__getitem__)
-    assert "Prototypes of “not malignant”, the strongest first." in shown
-    only_for = tuple(m for m in scored.prediction.matches if m.contribution > 0)
+    prediction = make_scored().prediction
+    assert counter_words(prediction) == "Prototypes of “not malignant”, the strongest first."
+    only_for = tuple(m for m in prediction.matches if m.contribution > 0)
     without = Prediction.model_validate(
-        scored.prediction.model_dump() | {"matches": only_for, "margin": sum(m.contribution for m in only_for)}
+        prediction.model_dump() | {"matches": only_for, "margin": sum(m.contribution for m in only_for)}
     )
-    assert "No pictured prototype speaks against “malignant”." in cards_html(without, scored.pictures.__getitem__)
+    assert counter_words(without) == "No pictured prototype speaks against “malignant”."
 
 
 @pytest.mark.parametrize("check, solid, dashed", [(True, 4, 4), (False, 4, 0)])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from streamlit.testing.v1 import AppTest
+
 from audit.entries import KINDS
 from audit.erasure import erase, finish_erasures
 from audit.evidence import sealed_of
 from audit.service import Actor, Entry, LedgerFilter, Room, ledger_page, prediction, reviews
 from medproto.summary import number
 from tests.ui.conftest import opened, words
-from ui.review_form import NO_REASON, NO_VERDICT
+from ui.review_form import NO_REASON, NO_VERDICT, SIGN
 
 
 def kinds(room: Room) -> list[str]:
@@ -114,21 +116,22 @@ def test_review_is_written_with_name_reason_and_misleading_prototype(exams: dict
     _, record = prediction(room, entry)
     app = opened("exam", entry)
     app.text_input(key="reader_name").set_value("Dr Grace").run()
-    app.radio(key=f"verdict_{entry}").set_value("disagree")
-    app.text_input(key=f"reason_{entry}").set_value("A lymph node.")
-    app.multiselect(key=f"misleading_{entry}").set_value([record.matches[0].prototype_id])
+    misled = record.matches[0].prototype_id
+    app.checkbox(key=f"draft_misleads_{misled}_{entry}").check().run()
+    _choose(app, entry, "disagree")
+    app.text_input(key=f"draft_reason_{entry}").set_value("A lymph node.").run()
     _sign(app)
     (signed,) = reviews(room, entry)
     assert (signed.actor, signed.role, signed.review.reason) == ("Dr Grace", "reader", "A lymph node.")
-    assert signed.review.misleading == (record.matches[0].prototype_id,)
-    assert f"Review signed and written as ledger entry {signed.number}." in words(app)
+    assert signed.review.misleading == (misled,)
+    assert f"Signed and written as ledger entry {signed.number}." in words(app)
     assert "A lymph node." in words(app)
 
 
 def test_disagreeing_without_a_reason_says_so_and_writes_nothing(exams: dict[str, Entry], room: Room) -> None:
     entry = exams["flagged"].number
     app = opened("exam", entry)
-    app.radio(key=f"verdict_{entry}").set_value("disagree")
+    _choose(app, entry, "disagree")
     _sign(app)
     assert NO_REASON in words(app)
     assert "review" not in kinds(room)
@@ -148,7 +151,7 @@ def test_next_exam_is_the_next_without_a_review(exams: dict[str, Entry]) -> None
 
 def test_exam_page_without_an_exam_offers_the_first_of_the_worklist(exams: dict[str, Entry]) -> None:
     app = opened("exam")
-    assert "3 exams wait for a review." in words(app)
+    assert "3 exams wait for a reading." in words(app)
 
 
 def test_an_entry_that_is_no_exam_is_one_sentence_without_a_traceback(exams: dict[str, Entry]) -> None:
@@ -208,6 +211,42 @@ def test_intended_use_names_the_bundle_and_its_licence(exams: dict[str, Entry]) 
     assert "CC0-1.0" in words(app)
 
 
-def _sign(app: object) -> None:
-    button = next(b for b in app.button if b.label == "Sign and save review")  # type: ignore[attr-defined]
-    button.click().run()
+def test_an_unsigned_reading_is_asked_about_and_kept(exams: dict[str, Entry], room: Room) -> None:
+    entry = exams["flagged"].number
+    app = opened("exam", entry)
+    _choose(app, entry, "disagree")
+    app.text_input(key=f"draft_reason_{entry}").set_value("A lymph node.").run()
+    app.button(key="next").click().run()
+    assert "is not in the ledger yet" in words(app)
+    assert str(exams["flagged"].exam_id) in words(app)
+    app.button(key="leave").click().run()
+    assert str(exams["no decision"].exam_id) in words(app)
+    app.query_params["entry"] = str(entry)
+    app.run()
+    assert app.text_input(key=f"draft_reason_{entry}").value == "A lymph node."
+    assert "review" not in kinds(room)
+
+
+def test_a_discarded_reading_leaves_nothing(exams: dict[str, Entry]) -> None:
+    entry = exams["flagged"].number
+    app = opened("exam", entry)
+    _choose(app, entry, "refer")
+    app.button(key="next").click().run()
+    app.button(key="discard").click().run()
+    app.query_params["entry"] = str(entry)
+    app.run()
+    assert app.segmented_control(key=f"draft_verdict_{entry}").value is None
+
+
+def test_a_card_brings_its_evidence_into_the_views(exams: dict[str, Entry]) -> None:
+    app = opened("exam", exams["flagged"].number)
+    app.button(key="focus_A").click().run()
+    assert app.segmented_control(key="choice").value == "A"
+
+
+def _choose(app: AppTest, entry: int, verdict: str) -> None:
+    app.segmented_control(key=f"draft_verdict_{entry}").set_value(verdict).run()
+
+
+def _sign(app: AppTest) -> None:
+    next(button for button in app.button if button.label == SIGN).click().run()

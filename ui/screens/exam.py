@@ -9,14 +9,14 @@ from functools import partial
 import streamlit as st
 
 from audit.report_words import legend_words
-from audit.service import Entry, Room, exam_opened, picture, prediction, reviews, worklist
+from audit.service import Room, WorklistFilter, exam_opened, picture, prediction, worklist_page
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
-from medproto.summary import has_score, opposing, supporting
-from ui.evidence_html import cards_html, conclusion_html, findings_html, score_html, waterfall_html
+from medproto.summary import opposing, supporting
+from ui.drafts import ask_before_leaving, draft_of, leave, leaving, moved_on
 from ui.export import report_bytes
 from ui.opening import EXAM_PAGE, WORKLIST_PAGE, actor, banners, shown
-from ui.review_form import review_form
+from ui.reading import CHOICE, reading
 from ui.viewer import ALL, layers_css, wall_html
 
 _ENTRY = "exam_entry"
@@ -33,13 +33,13 @@ def draw(room: Room) -> None:
     _write_opened(room, number)
     banners(record.synthetic)
     _title(room, number, record)
+    _leaving(room, number)
     wide = bool(st.session_state.get("exam_large"))
     left, right = (st.container(), st.container()) if wide else st.columns([0.54, 0.46], gap="medium")
-    with left:
+    with left, st.container(key="exam_views"):
         _views(partial(picture, room, entry), record, wide)
     with right:
-        st.html(conclusion_html(record) + score_html(record))
-        _details(room, entry, record)
+        reading(number)
 
 
 def _asked_for() -> int | None:
@@ -64,14 +64,14 @@ def _write_opened(room: Room, number: int) -> None:
 
 def _nothing_open(room: Room) -> None:
     st.subheader("No exam is open", anchor=False)
-    waiting = worklist(room, "open")
-    if not waiting:
-        st.info("No exam waits for a review. The worklist shows all that were scored.")
+    waiting = worklist_page(room, WorklistFilter(status="open"), 0, 1)
+    if not waiting.items:
+        st.info("No exam waits for a reading. The worklist shows all that were scored.")
         st.page_link(WORKLIST_PAGE, label="Go to the worklist", icon=":material/list:")
         return
-    st.write(f"{len(waiting)} {'exam waits' if len(waiting) == 1 else 'exams wait'} for a review.")
+    st.write(f"{waiting.total} {'exam waits' if waiting.total == 1 else 'exams wait'} for a reading.")
     if st.button("Open the first", type="primary"):
-        st.switch_page(EXAM_PAGE, query_params={"entry": str(waiting[0].number)})
+        _open(waiting.items[0].number)
 
 
 def _title(room: Room, number: int, record: Prediction) -> None:
@@ -112,16 +112,41 @@ def _leave(room: Room, number: int, record: Prediction) -> None:
         icon=":material/picture_as_pdf:",
         key="pdf",
     )
-    following = [item for item in worklist(room, "open") if item.number != number]
-    if st.button("Next exam", icon=":material/skip_next:", disabled=not following, key="next", shortcut="n"):
-        st.switch_page(EXAM_PAGE, query_params={"entry": str(following[0].number)})
+    if (following := _following(room, number)) is None:
+        st.button("Next exam", icon=":material/skip_next:", disabled=True, key="next")
+    elif st.button("Next exam", icon=":material/skip_next:", key="next", shortcut="n"):
+        if draft_of(number).empty:
+            _open(following)
+        leave()
+        st.rerun()
+
+
+def _leaving(room: Room, number: int) -> None:
+    """The question about an unsigned reading, above everything else of the exam; once answered, the next exam."""
+    following = _following(room, number) if leaving() else None
+    if following is not None and leaving() == "go":
+        moved_on()
+        _open(following)
+    elif following is not None:
+        ask_before_leaving(number)
+
+
+def _following(room: Room, number: int) -> int | None:
+    """The next exam without a reading, by priority."""
+    waiting = worklist_page(room, WorklistFilter(status="open"), 0, 2).items
+    return next((item.number for item in waiting if item.number != number), None)
+
+
+def _open(number: int) -> None:
+    st.switch_page(EXAM_PAGE, query_params={"entry": str(number)})
 
 
 def _views(pictures: Callable[[str], bytes], record: Prediction, large: bool) -> None:
     labels = [item.label for item in (*supporting(record), *opposing(record))]
-    choice = st.segmented_control(
-        "Show the evidence of", [ALL, *labels], default=ALL, key="choice", label_visibility="collapsed"
-    )
+    # The choice outlives the exam it was made on: the next one may not have that label.
+    if st.session_state.setdefault(CHOICE, ALL) not in (ALL, *labels):
+        st.session_state[CHOICE] = ALL
+    choice = st.segmented_control("Show the evidence of", [ALL, *labels], key=CHOICE, label_visibility="collapsed")
     st.html(wall_html(record, pictures, large))
     heat, opacity = bool(st.session_state["heat"]), int(st.session_state["opacity"])
     st.html(layers_css(record, choice if choice in labels else ALL, heat, opacity / 100))
@@ -130,24 +155,6 @@ def _views(pictures: Callable[[str], bytes], record: Prediction, large: bool) ->
         f"{legend_words((*supporting(record), *opposing(record)))} "
         "Pictures are shown as stored, not mirrored; the region shown is the one that was scored."
     )
-
-
-def _details(room: Room, entry: Entry, record: Prediction) -> None:
-    warnings = sum(f.severity == "warn" for image in record.images for f in image.findings)
-    warnings += sum(f.severity == "warn" for f in record.findings) + len(record.refused)
-    checks_name = f"Input checks ({warnings})" if warnings else "Input checks"
-    evidence, counted, checks, review = st.tabs(["Evidence", "Contributions", checks_name, "Your review"])
-    with evidence:
-        st.html(cards_html(record, partial(picture, room, entry)))
-    with counted:
-        if has_score(record):
-            st.html(waterfall_html(record))
-        else:
-            st.info("Contributions would add up to a score, and none is shown for this exam.")
-    with checks:
-        st.html(findings_html(record))
-    with review:
-        review_form(room, entry.number, record, reviews(room, entry.number))
 
 
 if __name__ == "__main__":
