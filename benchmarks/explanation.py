@@ -1,4 +1,5 @@
-"""Evidence in pictures: ours of one forward pass, against one pass for every drawn map; and what it adds to a pass.
+"""Evidence in pictures: ours of one forward pass, against one pass for every drawn map; and what it and its check by
+blanking add to a pass.
 
 The network's inputs are there on both sides.
 
@@ -20,6 +21,7 @@ from benchmarks.networks import SETTINGS, SIDE_PX, Phantoms, bare_pass, both_net
 from benchmarks.pairs import compare
 from benchmarks.published.drawing import draw
 from benchmarks.published.network import PlainProtoPNet, similarity
+from medproto.blanking import CHECKED
 from medproto.bundle import Bundle, BundleManifest
 from medproto.explain import Evidence, matches, score_views
 from medproto.ingest.exam import ExamImage
@@ -27,6 +29,7 @@ from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.reading import read_mammogram
 from medproto.likeness import LikenessModel
 from medproto.model.protopnet import ProtoPNet
+from medproto.predict import check_matches
 from medproto.training.projection import project
 from medproto.training.sources import cut_prototypes
 from medproto.transforms import ModelInput, model_input
@@ -37,7 +40,8 @@ DRAWN = 10
 
 
 def explanations(folder: Path) -> None:
-    """One image of 224 x 224 against the plain way, and an exam of four of 1024 x 800 against its bare pass."""
+    """One image of 224 x 224 against the plain way, and an exam of four of 1024 x 800, drawn and checked, against its
+    bare pass."""
     cohort = phantoms(folder, PATIENTS)
     model, network = both_networks()
     bundle = _bundle(model, cohort)
@@ -58,6 +62,13 @@ def explanations(folder: Path) -> None:
         lambda: _explain(bundle, exam, views),
         lambda: bare_pass(model, images),
         2,
+    )
+    evidence = Evidence(bundle, exam, views, score_views(bundle, views))
+    found, _ = matches(evidence)
+    compare(
+        f"  blanking its {sum(match.overlay is not None for match in found)} drawn matches, against its bare pass",
+        lambda: check_matches(evidence, found, CHECKED),
+        lambda: bare_pass(model, images),
     )
 
 

@@ -24,7 +24,7 @@ from medproto.model.similarity import distance_maps
 from medproto.records import Blanking, Box, BoxKind
 from medproto.transforms import Geometry
 
-#: The kind of box that is shown first: of the three the one that takes most (`benchmarks/blanking.py`).
+#: The kind of box that is shown first: of the three the one that takes most, as `medproto evaluate --out` tells.
 DEFAULT_BOX: Final[BoxKind] = "patch"
 #: Blanked inputs that go through the network at once.
 BATCH = 8

@@ -82,7 +82,7 @@ def predict_exam(bundle: Bundle, exam: Exam, check: Check | None = CHECKED) -> S
     evidence = Evidence(bundle, exam.images, views, scored)
     found, kept = matches(evidence)
     if check:
-        found = _checked(evidence, found, check)
+        found = check_matches(evidence, found, check)
     images = []
     for image, view in zip(exam.images, views, strict=True):
         shown = [pictures.png(pictures.preview(image.mammogram.pixels))]
@@ -123,7 +123,7 @@ def predict_exam(bundle: Bundle, exam: Exam, check: Check | None = CHECKED) -> S
     return Scored(prediction, kept)
 
 
-def _checked(evidence: Evidence, found: Sequence[PrototypeMatch], check: Check) -> list[PrototypeMatch]:
+def check_matches(evidence: Evidence, found: Sequence[PrototypeMatch], check: Check) -> list[PrototypeMatch]:
     """The matches, those that are pictured with what blanking does to them."""
     names = {entry.prototype_id: p for p, entry in enumerate(evidence.bundle.manifest.prototypes)}
     views = {image.image_id: v for v, image in enumerate(evidence.images)}
