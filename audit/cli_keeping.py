@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +10,12 @@ from rich.markup import escape
 
 from audit.anchoring import anchor_checkpoint
 from audit.backup import make_backup
-from audit.cli_options import HOME, Home, Url, one_line, out
+from audit.cli_options import HOME, Home, Url, one_line, operator, out
 from audit.database import REVISION
 from audit.findings import span
 from audit.ledger import open_ledger
 from audit.restoring import RestoreOrder, restore
-from audit.room import LEDGER_FILE, Actor, open_room
+from audit.room import LEDGER_FILE, open_room
 from audit.rotation import key_history, rotate_key
 from audit.signing import PublicKey
 
@@ -48,7 +47,7 @@ def rotate(
 ) -> None:
     """Change the signing key: the old one signs in the new one, and nothing after it."""
     with open_room(home, ledger) as room:
-        entry = rotate_key(room, why, _administrator(), lost)
+        entry = rotate_key(room, why, operator(), lost)
         out().print(f"entry {entry.number}: the key was changed; from now on verify with")
         out().print(escape(room.public_key.vkey))
     out().print("Give it to whoever verifies, and restart what else has this ledger open.")
@@ -62,7 +61,7 @@ def anchor(
 ) -> None:
     """Append the newest checkpoint to a file kept elsewhere, and log that it was."""
     with open_room(home, ledger) as room:
-        entry = anchor_checkpoint(room, path, _administrator())
+        entry = anchor_checkpoint(room, path, operator())
     out().print(f"{escape(str(path))}: the checkpoint over {entry.payload['size']} entries; logged as {entry.number}")
 
 
@@ -101,13 +100,9 @@ def restore_backup(
     """Put a backup back in place, under a new key and with an entry that names what was lost."""
     keys = tuple(map(PublicKey.from_vkey, public_key or ()))
     order = RestoreOrder(folder, home, ledger, tuple(anchors or ()), keys, accept_older, why)
-    entry = restore(order, _administrator())
+    entry = restore(order, operator())
     restored, known = entry.payload["restored_size"], entry.payload["known_size"]
     lost = span(restored + 1, known) if known > restored else "no entry, as far as is known"
     out().print(f"entry {entry.number}: restored {restored} entries; lost: {lost}; from now on verify with")
     out().print(escape(entry.payload["new_key"]))
     out().print("Patients who were erased after the backup was made are back: erase them again.")
-
-
-def _administrator() -> Actor:
-    return Actor(getpass.getuser(), "administrator")

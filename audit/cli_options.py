@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from audit.room import Actor
 from medproto.errors import LedgerTampered, MedprotoError
 
 Home = Annotated[Path, typer.Option(envvar="MEDPROTO_HOME", help="Directory with ledger, keys and evidence.")]
@@ -38,6 +40,11 @@ def one_line(command: Callable[_Params, None]) -> Callable[_Params, None]:
             raise typer.Exit(1 if isinstance(err, LedgerTampered) else 2) from err
 
     return run
+
+
+def operator() -> Actor:
+    """Who types the command: whoever reads the key file can do all, so the role says only where it was done."""
+    return Actor(getpass.getuser(), "operator")
 
 
 def out() -> Console:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from audit.cli_options import HOME, Home, Url, one_line, out
+from audit.cli_options import HOME, Home, Url, one_line, operator, out
 from audit.erasure import Finished, erase, finish_erasures, kept_of
 from audit.identity import find_patient, secret_behind
 from audit.payloads import ErasureReason
-from audit.room import LEDGER_FILE, Actor, Room, open_room
+from audit.room import LEDGER_FILE, Room, open_room
 from medproto.errors import InputError
 
 _PSEUDONYM = re.compile(r"patient-[0-9a-f]{16}")
@@ -48,7 +47,7 @@ def erase_patient(
         kept = kept_of(room, known)
         if not yes:
             typer.confirm(f"Erase {known} with {len(kept.exams)} exams, for good?", abort=True)
-        entry = erase(room, known, why, Actor(getpass.getuser(), "administrator"))
+        entry = erase(room, known, why, operator())
         out().print(f"entry {entry.number}: {known} erased; exams: {', '.join(kept.exams) or 'none'}")
         _print_finished(finish_erasures(room))
     if kept.clear_reviews:

@@ -36,6 +36,10 @@ EntryKind = Literal[
     "checkpoint anchored",
     "restored",
     "erasure",
+    "user changed",
+    "access refused",
+    "sign-in",
+    "sign-in refused",
 ]
 KINDS: tuple[str, ...] = get_args(EntryKind)
 #: Kinds that answer an intent.
@@ -131,9 +135,12 @@ def decode(body: object) -> Entry:
 
 def derive(entry: Entry) -> Derived:
     """Columns that the body of this entry dictates."""
-    request = entry.payload.get("request") if entry.kind == "intent" else None
-    time = format_time(entry.time)
-    return Derived(entry.kind, time, entry.actor, entry.role, entry.exam_id, entry.refers_to, request)
+    return Derived(entry.kind, format_time(entry.time), entry.actor, entry.role, *found_by(entry.kind, entry.payload))
+
+
+def found_by(kind: str, payload: Mapping[str, Any]) -> tuple[str | None, int | None, Any]:
+    """The columns that a payload dictates: exam, entry referred to, and request, whatever an intent says that is."""
+    return _exam_id(payload), _refers_to(payload), payload.get("request") if kind == "intent" else None
 
 
 def format_time(time: datetime) -> str:

@@ -13,6 +13,8 @@ from medproto.records import Digest, PrototypeSource, Record, RefusedRecord
 Verdict = Literal["agree", "disagree", "refer"]
 #: What a signed opinion is among those on the same exam; `audit.readings` holds the rules.
 Act = Literal["reading", "amendment", "second reading", "final"]
+UserChange = Literal["added", "role", "disabled", "password"]
+SignInFault = Literal["unknown user", "wrong password", "disabled", "record altered", "too many attempts", "no role"]
 #: Why a patient was erased: one of these and no free text, for what is in a body stays there.
 ErasureReason = Literal["request", "retention", "mistake", "order"]
 #: What a signature under a review means (21 CFR 11.50: who, when, meaning).
@@ -178,6 +180,35 @@ class ReportExported(Delivery):
     entry: int
     exam_id: str | None
     pdf_digest: Digest
+
+
+class UserChanged(Record):
+    """A local user was added or changed; `record` is the digest of what is kept of them, salt and hash included."""
+
+    user: str
+    change: UserChange
+    role: str
+    enabled: bool
+    record: Digest
+
+
+class AccessRefusal(Record):
+    """Whoever the entry names was turned away: their role is not for this action."""
+
+    action: str
+
+
+class SignedIn(Record):
+    """Whoever the entry names came in, by a password of this room or by the organisation's sign-in."""
+
+    method: Literal["password", "organisation"]
+
+
+class SignInRefusal(Record):
+    """Somebody was not let in. `user` is a name that is known here: what else was typed may be a password."""
+
+    reason: SignInFault
+    user: str | None
 
 
 class Erasure(Record):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from audit.access import require
 from audit.encryption import salted, seal_pieces
 from audit.entries import Entry, EntryDraft
 from audit.filters import LedgerFilter
@@ -37,6 +38,7 @@ def review(room: Room, number: int, opinion: Opinion, actor: Actor) -> Entry:
         InputError: it blames a prototype that the prediction does not hold, or its act is not open to this person.
         EvidenceErased: the patient was erased.
     """
+    require(room, "review", actor)
     _, record = prediction(room, number)
     unknown = set(opinion.misleading) - {match.prototype_id for match in record.matches}
     if unknown:

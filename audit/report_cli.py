@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 from pathlib import Path
@@ -12,12 +11,12 @@ import typer
 from rich.markup import escape
 
 from audit import service
-from audit.cli_options import HOME, Home, Url, one_line, out
+from audit.cli_options import HOME, Home, Url, one_line, operator, out
 from audit.evidence import patient_of
 from audit.payloads import Delivery
 from audit.report import report_for
 from audit.report_identity import Identity, identity_of
-from audit.room import Actor, Room, open_room
+from audit.room import Room, open_room
 from audit.verify_report import VerifiedReport
 from audit.verify_report import verify_report as compare
 from medproto.errors import ReportError
@@ -52,7 +51,7 @@ def report(
         digest = hashlib.sha256(data).hexdigest()
         part = _written_beside(output, data)
         delivery = Delivery(identified=named is not None)
-        exported = service.report_exported(room, entry, digest, Actor(getpass.getuser(), "reader"), delivery)
+        exported = service.report_exported(room, entry, digest, operator(), delivery)
         os.replace(part, output)
     typer.echo(f"{output}: {len(data)} bytes, SHA-256 {digest}, export is entry {exported.number}")
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -73,6 +73,12 @@ class Room:
     home: Path
     ledger: Ledger
     evidence: EvidenceStore
+    #: On whose behalf the room is open; None for the operator at the command line. See `audit.access`.
+    holder: Actor | None = None
+
+    def held_by(self, actor: Actor) -> Room:
+        """The same room, in which only this person acts."""
+        return replace(self, holder=actor)
 
     def pseudonym(self, patient_id: str, kind: str, value: str) -> str:
         """Stable pseudonym such as `exam-9f8e7d6c5b4a3021`, under that patient's own secret."""

@@ -6,6 +6,8 @@ Guarantees of `score_exam`:
 2. Every picture the prediction names is in the evidence store before the entry names it: the exam's own sealed under
    the patient's key, the training patches of the bundle in clear.
 3. The result (prediction, refusal or failure) is committed before it is returned.
+
+In a room that is held by somebody every function here asks first whether their role is for it (`audit.access`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,24 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from audit.access import require
+from audit.asking import (
+    bundles,
+    checkpoint_of,
+    entry_of,
+    ledger_page,
+    picture,
+    prediction,
+    refusals,
+    reviews,
+    trace_entry,
+    trace_prototype,
+    verify_room,
+    worklist,
+    worklist_counts,
+    worklist_page,
+)
+from audit.bundles import KnownBundle
 from audit.canonical import canonical_bytes
 from audit.encryption import seal_pieces
 from audit.entries import RESULT_KINDS, Entry, EntryDraft, EntryKind
@@ -31,28 +51,10 @@ from audit.payloads import (
     Refusal,
     ReportExported,
 )
-from audit.queries import (
-    LedgerPage,
-    ReviewRecord,
-    checkpoint_of,
-    ledger_page,
-    picture,
-    prediction,
-    refusals,
-    reviews,
-)
+from audit.queries import LedgerPage, ReviewRecord
 from audit.readings import review
-from audit.room import Actor, BundleScorer, Room, Scorer, open_room, verify_room
-from audit.trace import trace_entry, trace_prototype
-from audit.worklist import (
-    WorklistCounts,
-    WorklistFilter,
-    WorklistItem,
-    WorklistPage,
-    worklist,
-    worklist_counts,
-    worklist_page,
-)
+from audit.room import Actor, BundleScorer, Room, Scorer, open_room
+from audit.worklist import WorklistCounts, WorklistFilter, WorklistItem, WorklistPage
 from medproto.errors import (
     BundleError,
     EmptyExam,
@@ -68,6 +70,7 @@ __all__ = [
     "Actor",
     "BundleScorer",
     "Entry",
+    "KnownBundle",
     "LedgerFilter",
     "LedgerPage",
     "Opinion",
@@ -79,7 +82,9 @@ __all__ = [
     "WorklistFilter",
     "WorklistItem",
     "WorklistPage",
+    "bundles",
     "checkpoint_of",
+    "entry_of",
     "exam_opened",
     "file_digest",
     "find_prediction",
@@ -111,6 +116,7 @@ def score_exam(room: Room, paths: Sequence[Path], scorer: BundleScorer, actor: A
     An exam with nothing left to score is a refusal, an error of medproto's own a failure; both are returned, for the
     batch goes on. Any other exception is logged by its class name alone and raised again.
     """
+    require(room, "score", actor)
     try:
         files = tuple(sorted(map(file_digest, paths)))
     except UnreadableImage as err:
@@ -139,6 +145,7 @@ def score_exam(room: Room, paths: Sequence[Path], scorer: BundleScorer, actor: A
 
 def find_prediction(room: Room, file_digests: Sequence[str], bundle_id: str) -> Entry | None:
     """Newest prediction of exactly these files (SHA-256, in any order) by that bundle that was not erased, if any."""
+    require(room, "exam")
     erased, request = room.erasures(), request_digest(tuple(sorted(file_digests)), bundle_id)
     for intent in room.ledger.entries(LedgerFilter(kind="intent", request=request)):
         for entry in room.ledger.entries(LedgerFilter(kind="prediction", refers_to=intent.number)):
@@ -149,6 +156,7 @@ def find_prediction(room: Room, file_digests: Sequence[str], bundle_id: str) -> 
 
 def register(room: Room, payload: Record, actor: Actor) -> Entry:
     """Write down a data set, a training run, a bundle or an evaluation: one of the records in `REGISTRABLE`."""
+    require(room, "score", actor)
     for kind, record in REGISTRABLE.items():
         if type(payload) is record:
             return _append(room, kind, payload, actor)
@@ -158,6 +166,7 @@ def register(room: Room, payload: Record, actor: Actor) -> Entry:
 
 def find_registered(room: Room, payload: Record) -> Entry | None:
     """Newest entry that registered exactly this, so that a second run need not register it again."""
+    require(room, "ledger")
     for kind, record in REGISTRABLE.items():
         if type(payload) is record:
             plain = canonical_bytes(payload.model_dump(mode="json"))
@@ -168,6 +177,7 @@ def find_registered(room: Room, payload: Record) -> Entry | None:
 
 def exam_opened(room: Room, number: int, actor: Actor) -> Entry:
     """Write down that somebody opens a prediction; EvidenceErased when there is no longer anything to open."""
+    require(room, "exam", actor)
     _, record = prediction(room, number)
     room.refuse_erased(record.patient_id)
     return _append(room, "exam opened", ExamOpened(entry=number, exam_id=record.exam_id), actor)
@@ -175,6 +185,7 @@ def exam_opened(room: Room, number: int, actor: Actor) -> Entry:
 
 def report_exported(room: Room, number: int, pdf_digest: str, actor: Actor, delivery: Delivery = AS_IT_IS) -> Entry:
     """Write down that a report of a prediction left the room, with the digest of its bytes and how it left."""
+    require(room, "report", actor)
     entry = room.ledger.entry(number)
     if entry.kind not in RESULT_KINDS:
         raise EntryNotFound(f"entry {number}: is of kind {entry.kind}, expected {', '.join(RESULT_KINDS)}")

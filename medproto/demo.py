@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import time
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from audit import service
+from audit.cli_options import operator
 from audit.payloads import BundleRegistered, DatasetRegistered, EvaluationRun, RegisteredPrototype, TrainingRun
 from audit.report import report_for
 from audit.room import Actor, BundleScorer, Room, open_room, verify_room
@@ -84,7 +84,7 @@ def run(target: Path, patients: int, seed: int) -> None:
     Raises:
         LedgerTampered: the ledger of an earlier run does not verify.
     """
-    places, actor, began = Places(target), Actor(getpass.getuser(), "reader"), time.monotonic()
+    places, actor, began = Places(target), operator(), time.monotonic()
     torch.manual_seed(seed)
     manifest = _cohort(places, patients, seed)
     settings = _settings()

@@ -18,6 +18,7 @@
         ├── EntryNotFound         no entry with that number
         ├── EvidenceMissing       a named patch or picture is absent or altered
         │   └── EvidenceErased    its patient was erased, by an entry that says so
+        ├── AccessRefused         a role is not for what was asked, or nobody signed in
         ├── KeyProblem            the signing key is absent, unreadable or not the ledger's
         ├── ReportError           an entry a report cannot be made from
         └── CannotReplay          a prediction's source files or bundle are not at hand
@@ -149,6 +150,10 @@ class EvidenceMissing(AuditError):
 
 class EvidenceErased(EvidenceMissing):
     """What an entry was about can no longer be read: its patient was erased; the message names the erasing entry."""
+
+
+class AccessRefused(AuditError):
+    """Somebody asked for what their role is not for, or nobody signed in."""
 
 
 class KeyProblem(AuditError):

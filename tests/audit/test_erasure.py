@@ -86,7 +86,7 @@ def test_nothing_of_an_erased_patient_is_left_in_the_room(room: Room, exam: int)
     assert holding(room.home, NAME, WORDS) == []
     assert find_patient(room.ledger.engine, NAME) is None
     erasure = room.ledger.entries(limit=1)[0]
-    assert (erasure.kind, erasure.role, erasure.payload["reason"]) == ("erasure", "administrator", "request")
+    assert (erasure.kind, erasure.role, erasure.payload["reason"]) == ("erasure", "operator", "request")
     assert erasure.payload["exams"] == [prediction(room, exam)[1].exam_id]
     assert_erased(room, exam, erasure.number)
     kept = {sha256(path.read_bytes()) for path in room.evidence.root.rglob("*") if path.is_file()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from audit.service import LedgerFilter, Room, ledger_page, worklist
+from audit.service import KnownBundle, Room, bundles, worklist
 from ui.opening import banners, home, shown
 
 _PURPOSE = """
@@ -48,25 +48,19 @@ def draw(room: Room) -> None:
 
 def _models(room: Room) -> None:
     """Registered bundles, then bundles that scored exams without having been registered."""
-    known = {
-        e.payload["bundle_id"]: e.payload for e in ledger_page(room, LedgerFilter(kind="bundle registered")).entries
-    }
-    for bundle_id, payload in known.items():
-        _model(str(payload["name"]), str(bundle_id), str(payload["data_licence"]))
-    scored = ledger_page(room, LedgerFilter(kind="prediction")).entries
-    unregistered = {p["bundle_id"]: p for p in (e.payload["prediction"] for e in scored) if p["bundle_id"] not in known}
-    for bundle_id, payload in unregistered.items():
-        _model(f"{payload['bundle_name']} (not registered here)", str(bundle_id), str(payload["data_licence"]))
-    if not known and not unregistered:
+    known = bundles(room)
+    for bundle in known:
+        _model(bundle.name if bundle.registered else f"{bundle.name} (not registered here)", bundle)
+    if not known:
         st.info("No model has scored an exam here yet.")
 
 
-def _model(name: str, bundle_id: str, licence: str) -> None:
+def _model(name: str, bundle: KnownBundle) -> None:
     with st.container(border=True):
         st.text(name)
         st.caption("Bundle")
-        st.code(bundle_id, language=None, wrap_lines=True)
-        st.caption(f"Licence of its training pictures: {licence}")
+        st.code(bundle.bundle_id, language=None, wrap_lines=True)
+        st.caption(f"Licence of its training pictures: {bundle.data_licence}")
 
 
 if __name__ == "__main__":

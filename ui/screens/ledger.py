@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from audit.service import Entry, LedgerFilter, Room, Verification, checkpoint_of, ledger_page, verify_room
+from audit.service import Entry, LedgerFilter, Room, Verification, checkpoint_of, entry_of, ledger_page, verify_room
 from ui import listing
 from ui.opening import banners, shown
 from ui.trace_view import trace_view
@@ -30,6 +30,10 @@ _KINDS: Final = (
     "training run",
     "dataset registered",
     "evaluation run",
+    "sign-in",
+    "sign-in refused",
+    "access refused",
+    "user changed",
     "erasure",
     "key rotated",
     "checkpoint anchored",
@@ -91,7 +95,7 @@ def _cells(entry: Entry) -> list[str]:
 
 def _chosen(room: Room) -> Entry | None:
     asked = st.query_params.get("entry")
-    return room.ledger.entry(int(asked)) if asked and asked.isdecimal() else None
+    return entry_of(room, int(asked)) if asked and asked.isdecimal() else None
 
 
 def _entry(room: Room, entry: Entry) -> None:
