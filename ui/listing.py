@@ -52,10 +52,14 @@ def head(columns: Columns) -> None:
     left.html(_grid([text(name) for name in columns.names], columns.widths, "mp-row mp-head"))
 
 
-def row(columns: Columns, cells: Sequence[str], label: str, key: str) -> bool:
-    """One line; cells are HTML. True when its button was pressed."""
+def row(columns: Columns, cells: Sequence[str], label: str, key: str, marked: bool = False) -> bool:
+    """One line; cells are HTML. True when its button was pressed.
+
+    Args:
+        marked: whether the keyboard is on this line.
+    """
     left, right = st.columns(columns.shares, gap="small", vertical_alignment="center")
-    left.html(_grid(cells, columns.widths, "mp-row"))
+    left.html(_grid(cells, columns.widths, "mp-row mp-marked" if marked else "mp-row"))
     return right.button(label, key=key, width="stretch", type="tertiary")
 
 

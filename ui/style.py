@@ -17,6 +17,7 @@ STYLE: Final = """<style>
 .mp-row{display:grid;align-items:center;gap:.8rem;min-height:2.4rem;font-size:.9rem;
   border-bottom:1px solid #262c33;font-variant-numeric:tabular-nums}
 .mp-row.mp-head{color:#aab3bd;font-size:.78rem;min-height:1.6rem;border-bottom:1px solid #4a535e}
+.mp-row.mp-marked{box-shadow:inset .2rem 0 #ffd24a;padding-left:.7rem;background:#191d22}
 .mp-row>*{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .mp-chip{display:inline-block;padding:.05rem .5rem;border-radius:.25rem;font-weight:600;font-size:.82rem;
   border:1px solid #59636e;color:#d7dde3}

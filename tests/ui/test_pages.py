@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from audit.entries import KINDS
 from audit.erasure import erase, finish_erasures
 from audit.evidence import sealed_of
-from audit.service import Actor, Entry, LedgerFilter, Room, ledger_page, prediction, reviews
+from audit.service import Actor, Entry, LedgerFilter, Opinion, Room, ledger_page, prediction, review, reviews
 from medproto.summary import number
 from tests.ui.conftest import opened, words
 from ui.review_form import NO_REASON, NO_VERDICT, SIGN
@@ -63,6 +63,23 @@ def test_worklist_search_that_finds_nothing_says_what_to_do(exams: dict[str, Ent
     app = opened()
     app.text_input(key="worklist_search").set_value("exam-nobody").run()
     assert "clear the search" in words(app)
+
+
+def test_the_keyboard_walks_the_worklist_and_opens_an_exam(exams: dict[str, Entry]) -> None:
+    app = opened()
+    app.segmented_control(key="worklist_kind").set_value("All").run()
+    assert app.button(key="up").disabled
+    app.button(key="down").click().run()
+    app.button(key="open_marked").click().run()
+    assert str(exams["no decision"].number) in app.query_params["entry"]
+
+
+def test_a_signed_exam_leaves_the_exams_that_wait(exams: dict[str, Entry], room: Room) -> None:
+    review(room, exams["flagged"].number, Opinion(verdict="refer"), Actor("ada", "reader"))
+    app = opened()
+    assert str(exams["flagged"].exam_id) not in words(app)
+    app.selectbox(key="worklist_reading").set_value("Referred").run()
+    assert str(exams["flagged"].exam_id) in words(app)
 
 
 def test_opening_an_exam_from_the_worklist_is_written_down_once(exams: dict[str, Entry], room: Room) -> None:
