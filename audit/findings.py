@@ -20,6 +20,7 @@ GUARANTEES: dict[int, str] = {
     7: "Every picture named is in the evidence store, unaltered.",
     8: "The entries extend every anchor given.",
     9: "The entries extend the head remembered from the last verification.",
+    10: "Every row of the derived tables is what its body calls for, and none is missing.",
 }
 ALWAYS_BLIND = (
     "Whoever holds the live signing key can rewrite everything since the newest anchor kept elsewhere.",
@@ -76,7 +77,7 @@ class Knowledge:
         """Whether this much knowledge lets the guarantee be checked at all."""
         if guarantee == 7:
             return self.evidence is not None
-        return guarantee < 8 or any(head.guarantee == guarantee for head in self.heads)
+        return guarantee not in (8, 9) or any(head.guarantee == guarantee for head in self.heads)
 
     def anchors(self) -> tuple[str, ...]:
         """Which heads known from elsewhere there are, one sentence for each source."""
@@ -93,7 +94,7 @@ class Knowledge:
         if not self.keys_from_elsewhere:
             spots.append("The public key is the room's own: a ledger replaced together with its key would pass.")
         if not self.checks(8):
-            spots.append("No anchor was given: a tail cut off together with its checkpoints passes as a shorter log.")
+            spots.append("No anchor was given: a tail cut off with all that hangs on it passes as a shorter log.")
         if not self.checks(9):
             spots.append("No head was remembered: a return to an older state passes this time.")
         if self.since:

@@ -12,12 +12,14 @@ A verification establishes these guarantees, and says of each whether it holds, 
 7. Every picture that a prediction names is in the evidence store, unaltered.
 8. The entries extend every anchor kept elsewhere.
 9. The entries extend the head that this verifier remembers.
+10. Every row of the tables derived from the bodies (`audit.projection`) is what its body calls for; none is missing.
 """
 
 from __future__ import annotations
 
 from audit.findings import GUARANTEES, Fault, Guarantee, Knowledge, KnownHead, Verification
 from audit.ledger import Ledger
+from audit.projection_check import derived_faults
 from audit.walk import Walk
 
 __all__ = ["Fault", "Guarantee", "Knowledge", "KnownHead", "Verification", "verify"]
@@ -27,7 +29,8 @@ def verify(ledger: Ledger, knowledge: Knowledge) -> Verification:
     """Read the whole ledger once and check every guarantee that this knowledge allows."""
     walk = Walk(knowledge)
     walk.run(ledger.engine)
-    broken = {fault.guarantee for fault in walk.faults}
+    faults = (*walk.faults, *derived_faults(ledger.engine, knowledge.since))
+    broken = {fault.guarantee for fault in faults}
     return Verification(
         size=walk.last,
         head=walk.head,
@@ -36,7 +39,7 @@ def verify(ledger: Ledger, knowledge: Knowledge) -> Verification:
             Guarantee(n, sentence, "broken" if n in broken else "holds" if knowledge.checks(n) else "not checked")
             for n, sentence in GUARANTEES.items()
         ),
-        faults=tuple(walk.faults),
+        faults=faults,
         notices=tuple(walk.all_notices()),
         blind_spots=(*walk.keys.blind_spots(), *knowledge.blind_spots()),
         anchors=knowledge.anchors(),

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from audit.canonical import canonical_bytes
 from audit.cli import app
 from audit.merkle import Frontier, leaf_hash
+from audit.models import DERIVED
 from audit.room import Room, open_room, verify_room
 from audit.signing import create_keys
 from medproto.errors import KeyProblem, LedgerTampered
@@ -24,7 +25,8 @@ def test_a_truncated_tail_is_named(home: Path, keep: int) -> None:
     code, faults = verified(home)
     span = f"entry {SIZE}" if keep == SIZE - 1 else f"entries {keep + 1} to {SIZE}"
     assert code == 1
-    assert faults == [f"{span}: missing: a signed checkpoint covers {SIZE} entries."]
+    assert faults[0] == f"{span}: missing: a signed checkpoint covers {SIZE} entries."
+    assert all("that no entry calls for" in sentence for sentence in faults[1:])
 
 
 @pytest.mark.parametrize("keep", [0, 5])
@@ -43,6 +45,8 @@ def test_a_tail_cut_with_its_checkpoints_is_named_by_an_anchor(home: Path, tmp_p
         anchor.write_text(room.ledger.checkpoint(SIZE).note)
     attack(home, "DELETE FROM entry WHERE number > 8")
     attack(home, "DELETE FROM checkpoint WHERE size > 8")
+    assert verified(home) == (1, ["entry 9: rows in review that no entry calls for."])
+    attack(home, *(f"DELETE FROM {table.__tablename__} WHERE number > 8" for table in DERIVED))
     assert verified(home)[0] == 0, "without memory or anchor a shorter log passes, and verify says so"
     (home / "verified-head.note").unlink()
     result = CliRunner().invoke(app, ["verify", "--home", str(home), "--anchors", str(anchor)])
@@ -53,7 +57,7 @@ def test_a_tail_cut_with_its_checkpoints_is_named_by_an_anchor(home: Path, tmp_p
 def test_an_emptied_ledger_is_an_error(home: Path) -> None:
     attack(home, "DELETE FROM entry", "DELETE FROM checkpoint")
     code, faults = verified(home)
-    assert (code, faults) == (1, ["entry 1: missing: the ledger is empty."])
+    assert (code, faults[0]) == (1, "entry 1: missing: the ledger is empty.")
 
 
 def rechain(home: Path, first: int, sign: Callable[[int, bytes], str]) -> None:

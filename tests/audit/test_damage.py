@@ -35,7 +35,10 @@ def test_overwritten_pages_are_tampered_with_or_hold_nothing_of_the_log(home: Pa
     path = home / "ledger.sqlite"
     whole = path.read_bytes()
     results = []
-    for start in range(0, len(whole), 8 * PAGE):
+    with sqlite3.connect(path) as conn:
+        (root,) = conn.execute("SELECT rootpage FROM sqlite_master WHERE name = 'entry'").fetchone()
+    conn.close()
+    for start in (*range(0, len(whole), 8 * PAGE), (root - 1) * PAGE):
         path.write_bytes(whole[:start] + b"\x5a" * PAGE + whole[start + PAGE :])
         results.append(CliRunner().invoke(app, ["verify", "--home", str(home)]))
     codes = [result.exit_code for result in results]
