@@ -19,7 +19,7 @@ from audit.report_words import (
     sized_box,
     warning_words,
 )
-from medproto.records import Prediction, PrototypeMatch
+from medproto.records import Box, Prediction, PrototypeMatch
 from medproto.summary import (
     SIDES,
     Evidence,
@@ -37,6 +37,8 @@ from ui.style import data_uri
 
 #: Prototypes that get a line of their own in the waterfall; the others are one line together.
 _LINES: Final = 16
+#: A patch picture shows its box with this many box lengths around its centre, as `medproto.pictures` cuts it.
+PATCH_CONTEXT: Final = 3.0
 
 
 def conclusion_html(prediction: Prediction) -> str:
@@ -93,8 +95,13 @@ def waterfall_html(prediction: Prediction) -> str:
         rows.append(_fall_row((label, name, cell, signed(value), number(at)), ""))
     name, limit = "Score (margin)", number(point)
     rows.append(_fall_row(("", name, bar(0.0, at, "total"), signed(prediction.margin), number(at)), "total"))
+    over = signed(prediction.margin - point)
+    rows.append(_fall_row(("", "Operating point", bar(0.0, point, "point"), over, limit), ""))
     head = "<tr><th></th><th>Prototype</th><th></th><th class='n'>Counted</th><th class='n'>Sum</th></tr>"
-    note = f'<p class="mp-quiet mp-small">Dashed line: operating point {limit}. Hatched bars lower the score.</p>'
+    note = (
+        '<p class="mp-quiet mp-small">Each bar starts where the one before ends; the last is the score. Dashed line: '
+        f"operating point {limit}, and how far the score is from it. Hatched bars lower the score.</p>"
+    )
     return f'<table class="mp-fall">{head}{"".join(rows)}</table>{note}'
 
 
@@ -119,13 +126,14 @@ def card_html(item: Evidence, prediction: Prediction, picture: Callable[[str], b
     image = prediction.image(match.image_id)
     here = html.escape(image.title)
     there = html.escape(side_and_view(source.laterality, source.view))
+    extents = (_extent_mm(match.box, image.spacing_mm), _extent_mm(source.box, source.spacing_mm))
     counted = f"similarity {number(match.similarity)}"
     if has_score(prediction):
         counted += f" × weight {signed(match.weight)} = <b>{signed(match.contribution)}</b>"
     return (
         f'<div class="mp-card"><div class="no{kind}">{item.label}</div>'
-        f"{_figure(picture(match.patch or ''), f'This exam: {here}')}"
-        f"{_figure(picture(source.patch), f'Training: {there}')}"
+        f"{_figure(picture(match.patch or ''), f'This exam: {here}', extents)}"
+        f"{_figure(picture(source.patch), f'Training: {there}', extents[::-1])}"
         f'<div><div class="name">{html.escape(match.prototype_id)}: {html.escape(match.prototype_class)}</div>'
         f'<div class="sum">{counted}</div>{_checked(match, prediction.blanked)}'
         f'<div class="mp-quiet mp-small">Box in {here}: {html.escape(box_kind_words(match))}, '
@@ -142,8 +150,30 @@ def _checked(match: PrototypeMatch, checked: bool) -> str:
     return f'{first}<div class="mp-small">{html.escape(blanking_words(match, checked))}</div>{rest}'
 
 
-def _figure(png: bytes, caption: str) -> str:
-    return f'<figure><img src="{data_uri(png)}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+def _extent_mm(box: Box, spacing_mm: tuple[float, float] | None) -> float | None:
+    """How much of the image a patch picture shows, along its side."""
+    if spacing_mm is None:
+        return None
+    return PATCH_CONTEXT * max(box.bottom - box.top, box.right - box.left) * spacing_mm[1]
+
+
+def _figure(png: bytes, caption: str, extents: tuple[float | None, float | None]) -> str:
+    """One patch; the wider of a pair fills its square and the other is drawn at the same scale, with a ruler.
+
+    Args:
+        png: the picture.
+        caption: what stands below it.
+        extents: how many mm this picture and the other of its pair show; None where that is not known.
+    """
+    own, other = extents
+    size, ruler = 100.0, "scale unknown"
+    if own and other:
+        size = 100 * own / max(own, other)
+    if own:
+        length = 5 if own < 30 else 10
+        ruler = f'<i style="width:{size * length / own:.1f}%"></i>{length} mm'
+    picture = f'<div class="square"><img src="{data_uri(png)}" style="width:{size:.1f}%" alt="{caption}"></div>'
+    return f'<figure>{picture}<div class="ruler">{ruler}</div><figcaption>{caption}</figcaption></figure>'
 
 
 _Line = tuple[str, str, float]

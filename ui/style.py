@@ -17,7 +17,7 @@ STYLE: Final = """<style>
 .mp-row{display:grid;align-items:center;gap:.8rem;min-height:2.4rem;font-size:.9rem;
   border-bottom:1px solid #262c33;font-variant-numeric:tabular-nums}
 .mp-row.mp-head{color:#aab3bd;font-size:.78rem;min-height:1.6rem;border-bottom:1px solid #4a535e}
-.mp-row.mp-marked{box-shadow:inset .2rem 0 #ffd24a;padding-left:.7rem;background:#191d22}
+.mp-row.mp-marked{box-shadow:-.5rem 0 #0e1114,-.7rem 0 #ffd24a;background:#191d22}
 .mp-row>*{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .mp-chip{display:inline-block;padding:.05rem .5rem;border-radius:.25rem;font-weight:600;font-size:.82rem;
   border:1px solid #59636e;color:#d7dde3}
@@ -74,7 +74,11 @@ div:has(>.st-key-decision){position:sticky;bottom:0;z-index:20}
 [class*="st-key-draft_misleads_"]{position:absolute!important;right:.2rem;top:.45rem;z-index:2;width:auto!important}
 .mp-card{display:grid;grid-template-columns:1.7rem 8.2rem 8.2rem minmax(0,1fr);gap:.7rem;padding:.7rem 0;
   overflow-wrap:anywhere;font-size:.85rem;line-height:1.4}
-.mp-card figure{margin:0}.mp-card img{width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block}
+.mp-card figure{margin:0}
+.mp-card .square{aspect-ratio:1;background:#000;display:flex;align-items:center;justify-content:center}
+.mp-card .square img{display:block;aspect-ratio:1}
+.mp-card .ruler{display:flex;align-items:center;gap:.35rem;font-size:.72rem;color:#c3cad1;height:1rem}
+.mp-card .ruler i{height:.3rem;border:1px solid #e4e8ec;border-top:0}
 .mp-card figcaption{color:#c3cad1;font-size:.78rem;margin-top:.2rem}
 .mp-card .no{background:#ffd24a;color:#000;font-weight:700;text-align:center;min-width:1.6rem;height:1.6rem;
   line-height:1.6rem}
@@ -89,6 +93,7 @@ div:has(>.st-key-decision){position:sticky;bottom:0;z-index:20}
 .mp-fall .bar{position:relative;width:46%;min-width:8rem;padding:0}
 .mp-fall .bar i{position:absolute;top:25%;height:50%;background:#e3a94a;min-width:1px}
 .mp-fall .bar i.minus{background:repeating-linear-gradient(45deg,#3f8fb3,#3f8fb3 3px,#1d5f7a 3px,#1d5f7a 6px)}
+.mp-fall .bar i.point{background:none;border:1px dashed #f1f4f6}
 .mp-fall .bar i.total{background:#cfd6dd}
 .mp-fall .bar b{position:absolute;top:0;bottom:0;border-left:1px dashed #f1f4f6}
 .mp-fall tr.total td{font-weight:700;border-top:1px solid #4a535e}

@@ -14,10 +14,11 @@ from audit.report_words import (
     blanking_words,
     counter_words,
 )
+from medproto import pictures
 from medproto.records import Prediction, Scored
-from medproto.summary import opposing, supporting
+from medproto.summary import Evidence, opposing, supporting
 from tests.audit.factory import checked, make_scored
-from ui.evidence_html import card_html, conclusion_html
+from ui.evidence_html import PATCH_CONTEXT, card_html, conclusion_html, waterfall_html
 from ui.viewer import wall_html
 
 
@@ -94,3 +95,28 @@ def test_the_shown_box_lies_on_the_wall_where_the_record_says() -> None:
     assert found
     left, top, width = (float(value) for value in found.groups())
     assert (left, top, width) == pytest.approx((100 * 110 / 800, 100 * 100 / 1000, 100 * 80 / 800), abs=0.01)
+
+
+def test_both_patches_of_a_card_are_drawn_at_one_scale() -> None:
+    scored = make_scored()
+    item = supporting(scored.prediction)[0]
+    half = item.match.source.model_copy(update={"spacing_mm": (0.1, 0.1)})
+    told = Evidence(item.label, item.match.model_copy(update={"source": half}))
+    shown = card_html(told, scored.prediction, scored.pictures.__getitem__)
+    assert re.findall(r'style="width:([\d.]+)%" alt', shown) == ["100.0", "50.0"]
+    # 3 x 40 pixels of 0.2 and of 0.1 mm: a ruler of 5 mm is as long below either picture
+    assert re.findall(r'<i style="width:([\d.]+)%"></i>5 mm', shown) == ["20.8", "20.8"]
+    assert "scale unknown" in card_html(item, scored.prediction, scored.pictures.__getitem__)
+
+
+def test_patch_pictures_are_cut_with_the_context_that_cards_count_with() -> None:
+    assert PATCH_CONTEXT == pictures.PATCH_CONTEXT
+
+
+def test_the_waterfall_ends_at_the_margin_and_says_how_far_it_is_from_the_operating_point() -> None:
+    prediction = make_scored().prediction
+    shown = waterfall_html(prediction)
+    sums = [float(text.replace("−", "-")) for text in re.findall(r'<td class="n">(−?[\d.]+)</td></tr>', shown)]
+    assert sums[-2] == pytest.approx(prediction.margin, abs=5e-4)
+    assert sums[-1] == prediction.operating_point.margin
+    assert f"{prediction.margin - prediction.operating_point.margin:+.3f}" in shown
