@@ -13,6 +13,7 @@ from audit.filters import LedgerFilter
 from audit.payloads import Review
 from audit.room import Room
 from audit.signing import Checkpoint
+from audit.worklist import REFUSED
 from medproto.errors import EntryNotFound, EvidenceErased, LedgerTampered
 from medproto.records import Prediction
 
@@ -60,7 +61,7 @@ def reviews(room: Room, number: int) -> list[ReviewRecord]:
 
 def refusals(room: Room, offset: int = 0, limit: int | None = None) -> list[Entry]:
     """Entries of kind refusal and failure, newest first."""
-    return room.ledger.entries(LedgerFilter(kinds=("refusal", "failure")), offset, limit)
+    return room.ledger.entries(REFUSED, offset, limit)
 
 
 def ledger_page(room: Room, which: LedgerFilter | None = None, offset: int = 0, limit: int = 50) -> LedgerPage:

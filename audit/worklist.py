@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar, get_args
 
-from audit.entries import Entry
-from audit.evidence import patient_of
-from audit.filters import LedgerFilter
+from sqlalchemy import Row, Select, and_, case, exists, func, or_, select
+from sqlalchemy.orm import aliased
+
+from audit.database import reading
+from audit.entries import parse_time
+from audit.filters import LedgerFilter, matching
+from audit.models import EntryRow, ErasureRow, PredictionRow, ReviewRow
+from audit.projection import URGENCY
 from audit.room import Room
 from medproto.records import Decision
 
-Status = Literal["open", "reviewed"]
-_ORDER: Final = {"flagged": 0, "no decision": 1, "not flagged": 2}
+Status = Literal["open", "reviewed", "final"]
+#: Entries of exams that could not be scored.
+REFUSED: Final = LedgerFilter(kinds=("refusal", "failure"))
+
+_Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
+_later = aliased(PredictionRow)
+#: What the newest review of a prediction says: an amendment is newer than what it takes the place of.
+_verdict = (
+    select(ReviewRow.verdict)
+    .where(ReviewRow.prediction == PredictionRow.number)
+    .order_by(ReviewRow.number.desc())
+    .limit(1)
+    .correlate(PredictionRow)
+    .scalar_subquery()
+)
+_read = exists().where(ReviewRow.prediction == PredictionRow.number).correlate(PredictionRow)
+_final = _read.where(ReviewRow.act == "final")
 
 
 @dataclass(frozen=True)
 class WorklistItem:
-    """One line of the worklist: the newest prediction of an exam."""
+    """One line of the worklist: the newest prediction of an exam, and what the newest review of it says.
+
+    `status` is final once a final reading closed the exam.
+    """
 
     number: int
     exam_id: str
@@ -72,24 +95,34 @@ class WorklistCounts:
 
 
 def worklist_page(room: Room, which: WorklistFilter, offset: int = 0, limit: int | None = None) -> WorklistPage:
-    """Exams that match, in order: flagged, no decision, not flagged; among these the farthest over the point first."""
-    items = sorted(_matching(room, which), key=lambda i: (_ORDER[i.decision], i.operating_margin - i.margin, i.number))
-    return WorklistPage(tuple(items[offset : None if limit is None else offset + limit]), len(items))
+    """Exams that match, in order: flagged, no decision, not flagged; among these the farthest over the point first.
+
+    Of two that are equally far the one that waits longer comes first.
+    """
+    lines = _listed(select(*PredictionRow.__table__.columns, _verdict.label("verdict"), _final.label("closed")), which)
+    lines = lines.order_by(PredictionRow.urgency, PredictionRow.below, PredictionRow.number).offset(offset)
+    with reading(room.ledger.engine) as conn:
+        total = conn.execute(_listed(select(func.count()).select_from(PredictionRow), which)).scalar_one()
+        rows = conn.execute(lines if limit is None else lines.limit(limit)).all()
+    return WorklistPage(tuple(map(_item, rows)), total)
 
 
 def worklist_counts(room: Room, which: WorklistFilter) -> WorklistCounts:
     """Counts of the exams that match, to be written beside the filters."""
-    items = _matching(room, which)
-    decisions = [item.decision for item in items]
-    refused = room.ledger.count(LedgerFilter(kind="refusal")) + room.ledger.count(LedgerFilter(kind="failure"))
+    kinds = select(
+        PredictionRow.decision,
+        func.count().label("exams"),
+        func.sum(case((_read, 0), else_=1)).label("open"),
+        func.sum(PredictionRow.synthetic).label("synthetic"),
+    ).group_by(PredictionRow.decision)
+    with reading(room.ledger.engine) as conn:
+        rows = conn.execute(_listed(kinds, which)).all()
+        refused = conn.execute(matching(select(func.count()).select_from(EntryRow), REFUSED)).scalar_one()
+    exams = {row.decision: row.exams for row in rows}
     return WorklistCounts(
-        decisions={
-            "flagged": decisions.count("flagged"),
-            "no decision": decisions.count("no decision"),
-            "not flagged": decisions.count("not flagged"),
-        },
-        open=sum(item.status == "open" for item in items),
-        synthetic=sum(item.synthetic for item in items),
+        decisions={decision: exams.get(decision, 0) for decision in get_args(Decision)},
+        open=sum(row.open for row in rows),
+        synthetic=sum(row.synthetic for row in rows),
         refused=refused,
     )
 
@@ -99,49 +132,42 @@ def worklist(room: Room, status: Status | None = None) -> list[WorklistItem]:
     return list(worklist_page(room, WorklistFilter(status=status)).items)
 
 
-def _matching(room: Room, which: WorklistFilter) -> list[WorklistItem]:
-    verdicts: dict[int, str] = {}
-    for entry in room.ledger.entries(LedgerFilter(kind="review")):
-        verdicts.setdefault(entry.payload["entry"], entry.payload["verdict"])
-    newest: dict[str, WorklistItem] = {}
-    erased = room.erasures()
-    for entry in room.ledger.entries(LedgerFilter(kind="prediction")):
-        if entry.exam_id not in newest and patient_of(entry.payload) not in erased:
-            item = _item(entry, verdicts.get(entry.number))
-            newest[item.exam_id] = item
-    return [item for item in newest.values() if _matches(item, which)]
-
-
-def _matches(item: WorklistItem, which: WorklistFilter) -> bool:
-    wanted = which.search.strip().lower()
-    return (
-        which.decision in (None, item.decision)
-        and which.status in (None, item.status)
-        and which.verdict in (None, item.verdict)
-        and which.synthetic in (None, item.synthetic)
-        and (wanted in item.exam_id.lower() or wanted in item.patient_id.lower())
+def _listed(query: _Query, which: WorklistFilter) -> _Query:
+    """The query, narrowed to the exams that match: each by its newest prediction, and none that was erased."""
+    query = query.where(
+        ~exists().where(_later.exam_id == PredictionRow.exam_id, _later.number > PredictionRow.number),
+        ~exists().where(ErasureRow.patient_id == PredictionRow.patient_id),
     )
+    if which.decision is not None:
+        query = query.where(PredictionRow.urgency == URGENCY[which.decision])
+    if which.status is not None:
+        query = query.where({"open": ~_read, "reviewed": and_(_read, ~_final), "final": _final}[which.status])
+    if which.verdict is not None:
+        query = query.where(_verdict == which.verdict)
+    if which.synthetic is not None:
+        query = query.where(PredictionRow.synthetic == int(which.synthetic))
+    if wanted := which.search.strip():
+        names = (PredictionRow.exam_id, PredictionRow.patient_id)
+        query = query.where(or_(*(name.icontains(wanted, autoescape=True) for name in names)))
+    return query
 
 
-def _item(entry: Entry, verdict: str | None) -> WorklistItem:
-    """Read from the plain body: building the whole record for every line of a long list is too slow."""
-    fields: dict[str, Any] = entry.payload["prediction"]
-    findings = [*fields["findings"], *(f for image in fields["images"] for f in image["findings"])]
-    severities = [finding["severity"] for finding in findings]
+def _item(row: Row[Any]) -> WorklistItem:
+    status: Status = "final" if row.closed else "open" if row.verdict is None else "reviewed"
     return WorklistItem(
-        number=entry.number,
-        exam_id=fields["exam_id"],
-        patient_id=fields["patient_id"],
-        time=entry.time,
-        bundle_name=fields["bundle_name"],
-        decision=fields["decision"],
-        margin=fields["margin"],
-        operating_margin=fields["operating_point"]["margin"],
-        probability=fields["probability"],
-        status="open" if verdict is None else "reviewed",
-        verdict=verdict,
-        warnings=severities.count("warn"),
-        notes=severities.count("note"),
-        refused_images=len(fields["refused"]),
-        synthetic=fields["synthetic"],
+        number=row.number,
+        exam_id=row.exam_id,
+        patient_id=row.patient_id,
+        time=parse_time(row.time),
+        bundle_name=row.bundle_name,
+        decision=row.decision,
+        margin=row.margin,
+        operating_margin=row.operating_margin,
+        probability=row.probability,
+        status=status,
+        verdict=row.verdict,
+        warnings=row.warnings,
+        notes=row.notes,
+        refused_images=row.refused_images,
+        synthetic=bool(row.synthetic),
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from audit.room import Room
+from audit.entries import EntryDraft
+from audit.room import Room, open_room
 from audit.service import (
     BundleScorer,
     Opinion,
@@ -19,6 +23,20 @@ from audit.service import (
 )
 from tests.audit.conftest import READER
 from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
+from tests.audit.older import write_older
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def room(request: pytest.FixtureRequest, home: Path) -> Iterator[Room]:
+    """A copy of the filled room, its ledger on SQLite or on a real server."""
+    with open_room(home) as copied:
+        if request.param == "sqlite":
+            yield copied
+            return
+        url = str(request.getfixturevalue("postgresql"))
+        write_older(copied.ledger.engine, url)
+    with open_room(home, url) as on_server:
+        yield on_server
 
 
 def numbers(room: Room, which: WorklistFilter) -> list[int]:
@@ -81,3 +99,31 @@ def test_a_second_opinion_counts_instead_of_the_first(room: Room) -> None:
     assert item.verdict == "disagree"
     score_exam(room, [], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(make_scored(exam="0"))), READER)
     assert numbers(room, WorklistFilter(status="reviewed")) == []
+
+
+def test_an_amendment_counts_instead_of_what_it_amends_and_a_final_closes(room: Room) -> None:
+    first = review(room, 5, Opinion(verdict="agree"), READER).number
+    amended = review(room, 5, Opinion(verdict="refer", act="amendment", of=(first,)), READER).number
+    assert numbers(room, WorklistFilter(verdict="refer", status="reviewed")) == [5]
+    review(room, 5, Opinion(verdict="agree", act="final", of=(amended,)), READER)
+    assert numbers(room, WorklistFilter(status="final", verdict="agree")) == [5]
+    assert numbers(room, WorklistFilter(status="reviewed")) == [3]
+
+
+def test_an_erased_patient_leaves_the_worklist(room: Room) -> None:
+    patient = prediction(room, 3)[1].patient_id
+    room.ledger.append([EntryDraft("erasure", {"patient_id": patient}, "admin", "administrator")])
+    assert numbers(room, WorklistFilter()) == [7, 5]
+    assert worklist_counts(room, WorklistFilter()).scored == 2
+
+
+def test_of_two_equally_urgent_exams_the_older_comes_first(empty_room: Room) -> None:
+    for exam in ("x", "y"):
+        scored = make_scored(exam=exam)
+        score_exam(empty_room, [], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(scored)), READER)
+    assert numbers(empty_room, WorklistFilter()) == [3, 5]
+
+
+def test_nothing_scored_is_an_empty_worklist(empty_room: Room) -> None:
+    assert worklist_page(empty_room, WorklistFilter(), 0, 20).total == 0
+    assert worklist_counts(empty_room, WorklistFilter()).scored == 0
