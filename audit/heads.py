@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ class Heads:
         self._lost: dict[str, int] = defaultdict(int)
         for head in heads:
             self._by_size[head.checkpoint.size].append(head)
+        self._sizes = sorted(self._by_size)
 
     def anchored(self, entry: Entry) -> None:
         """Note an entry that says that a checkpoint was put elsewhere."""
@@ -43,6 +46,11 @@ class Heads:
     def at(self, size: int) -> bool:
         """Whether there are any of this size."""
         return size in self._by_size
+
+    def after(self, size: int) -> float:
+        """The next size above this one at which to ask; infinity where there is none."""
+        place = bisect_right(self._sizes, size)
+        return self._sizes[place] if place < len(self._sizes) else math.inf
 
     def beyond(self, last: int, chain: KeyChain) -> Iterator[KnownHead]:
         """Heads of a size that the log, with its last entry, does not reach."""

@@ -60,6 +60,20 @@ class Frontier:
             merges >>= 1
         self.size += 1
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Append many leaf hashes at once, level by level: the same tree as by `append`, sooner."""
+        sha256, nodes, above, edge = hashlib.sha256, list(leaves), self.size, []
+        while nodes:
+            if above & 1:
+                nodes.insert(0, self._roots.pop())
+            if len(nodes) & 1:
+                edge.append(nodes.pop())
+            pairs = zip(nodes[::2], nodes[1::2], strict=True)
+            nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+            above >>= 1
+        self._roots += reversed(edge)
+        self.size += len(leaves)
+
     def root(self) -> bytes:
         """Root of the tree so far; of an empty one SHA-256 of nothing."""
         if not self._roots:
@@ -73,8 +87,7 @@ class Frontier:
 def root_of(leaves: Sequence[bytes]) -> bytes:
     """Root of the tree over these leaf hashes."""
     frontier = Frontier()
-    for leaf in leaves:
-        frontier.append(leaf)
+    frontier.extend(leaves)
     return frontier.root()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from audit.entries import Entry, decode
 from medproto.errors import AuditError
@@ -13,6 +14,8 @@ from medproto.errors import AuditError
 #: Below every number: also what somebody numbered 0 or less is met.
 FROM_THE_START = -(2**63)
 _PIECE = 500
+#: Bodies of a piece are held at once, with what they say.
+_PIECE_BYTES = 2**18
 # Typeless on purpose: what was altered must arrive as it is, not fail in a conversion.
 # The columns after the leaf come in the order of `Derived`.
 _COLUMNS = "number, body, leaf, kind, time, actor, role, exam_id, refers_to, request"
@@ -26,9 +29,23 @@ _CHECKPOINTS = text("SELECT size, note, frontier FROM checkpoint WHERE size > :b
 _NEWEST = text("SELECT size, note, frontier FROM checkpoint WHERE size <= :size ORDER BY size DESC LIMIT 1")
 
 
-def entry_rows(conn: Connection, base: int) -> Iterator[Row[Any]]:
-    """Rows of the entries after this number."""
-    yield from conn.execute(_ENTRIES, {"base": base}, execution_options={"yield_per": _PIECE})
+def entry_pieces(conn: Connection, base: int) -> Iterator[list[Row[Any]]]:
+    """Rows of the entries after this number, some at a time, entry 1 alone; all that a damaged page does not hide."""
+    piece: list[Row[Any]] = []
+    weight = 0
+    try:
+        for row in conn.execute(_ENTRIES, {"base": base}, execution_options={"yield_per": _PIECE}):
+            piece.append(row)
+            weight += len(row[1]) if type(row[1]) is bytes else 0
+            if row[0] == 1 or len(piece) == _PIECE or weight > _PIECE_BYTES:
+                yield piece
+                piece, weight = [], 0
+    except SQLAlchemyError:
+        if piece:
+            yield piece
+        raise
+    if piece:
+        yield piece
 
 
 def checkpoint_rows(conn: Connection, base: int) -> Iterator[Row[Any]]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
 from audit.database import missing_triggers, reading
-from audit.entries import KEY_CHANGES, NO_LEAF, RESULT_KINDS, Entry, decode, derive
+from audit.ending import faults_at_end
+from audit.entries import KEY_CHANGES, NO_LEAF, RESULT_KINDS, Entry, decode, derive, format_time
 from audit.findings import MAX_FAULTS, Fault, Knowledge, span
 from audit.heads import Heads
 from audit.holdings import Holdings
 from audit.keychain import KeyChain, named_keys
 from audit.merkle import Frontier
-from audit.rows import FROM_THE_START, checkpoint_rows, entry_rows, key_entries, newest_checkpoint, start_rows
+from audit.pieces import Piece, Place, sound_piece
+from audit.rows import FROM_THE_START, checkpoint_rows, entry_pieces, key_entries, newest_checkpoint, start_rows
 from audit.signing import Checkpoint
 from medproto.errors import AuditError, LedgerDamaged
 
@@ -41,10 +44,13 @@ class Walk:
         self._ahead: Frontier | None = None
         self._faulty: set[int] = set()
         self._overflow = 0
-        self._time: datetime | None = None
+        #: Time of the last entry that could be read, in the spelling that sorts; empty before the first.
+        self._time = ""
         self._intents: set[int] = set()
         self._holdings: Holdings | None = None
         self._base = FROM_THE_START
+        self._signed: Iterator[Row[Any]] = iter(())
+        self._pending: Row[Any] | None = None
         #: Size of the checkpoint before the next one; None where nobody looked.
         self._signed_at: object = 0
         self._heads = Heads(knowledge.heads)
@@ -62,19 +68,14 @@ class Walk:
     def _pass(self, engine: Engine) -> None:
         with reading(engine) as conn:
             self._start(conn)
-            checkpoints = checkpoint_rows(conn, self._base)
-            pending = next(checkpoints, None)
+            self._signed = checkpoint_rows(conn, self._base)
+            self._pending = next(self._signed, None)
             # The view is fixed by the first query; a file that an entry of it names was written before.
             if self.knowledge.evidence is not None:
                 self._holdings = Holdings(self.knowledge.evidence, conn)
-            for row in entry_rows(conn, self._base):
-                while pending is not None and pending.size < row.number:
-                    self._checkpoint(pending)
-                    pending = next(checkpoints, None)
-                self._entry(row)
-            while pending is not None:
-                self._checkpoint(pending)
-                pending = next(checkpoints, None)
+            for rows in entry_pieces(conn, self._base):
+                self._piece(rows)
+            self._checkpoints_below(math.inf)
             self.notices += [f"The trigger {t} is gone: the database refuses less." for t in missing_triggers(conn)]
 
     def _start(self, conn: Connection) -> None:
@@ -108,6 +109,46 @@ class Walk:
         for number in sorted(self._intents):
             yield f"entry {number}: an intent without a result; the scoring was cut short and nothing was shown."
 
+    def _piece(self, rows: Sequence[Row[Any]]) -> None:
+        """Rows in order: quickly where all of them are sound, one by one where anything is unlike, and entry 1."""
+        self._checkpoints_below(rows[0].number)
+        piece = None
+        if self.last > 0 and self._previous is not None and self._tree is not None:
+            piece = sound_piece(rows, Place(self.last, self._previous, self._time))
+        if piece is None or any(entry.kind in KEY_CHANGES for entry in piece.told):
+            self._one_by_one(rows)
+        else:
+            self._sound(piece)
+
+    def _checkpoints_below(self, number: float) -> None:
+        while self._pending is not None and self._pending.size < number:
+            self._checkpoint(self._pending)
+            self._pending = next(self._signed, None)
+
+    def _one_by_one(self, rows: Sequence[Row[Any]]) -> None:
+        for row in rows:
+            self._checkpoints_below(row.number)
+            self._entry(row)
+
+    def _sound(self, piece: Piece) -> None:
+        """What a sound piece leaves to be asked: signed and known heads, and what entries mean."""
+        first, end = self.last + 1, piece.end.number
+        told = {entry.number: entry for entry in piece.told}
+        waiting = deque(told)
+        while self.last < end:
+            seen = min(self._heads.after(self.last), end, self._pending.size if self._pending is not None else end)
+            stop = int(min(seen, waiting[0] if waiting else end))
+            self.last, self._previous = stop, piece.leaves[stop - first].hex()
+            if self._tree is not None and stop == seen:
+                self._tree.extend(piece.leaves[self._tree.size + 1 - first : stop + 1 - first])
+                self._known_heads(stop)
+            if stop in told:
+                waiting.popleft()
+                self._meaning(told[stop], stop in piece.late)
+            if stop < end:
+                self._checkpoints_below(stop + 1)
+        self._time = piece.end.time
+
     def _entry(self, row: Row[Any]) -> None:
         number = row.number
         if number != self.last + 1:
@@ -127,7 +168,9 @@ class Walk:
             self._tree.append(bytes.fromhex(entry.leaf))
             self._known_heads(number)
         self._columns(row, entry)
-        self._meaning(entry)
+        time = format_time(entry.time)
+        self._meaning(entry, time < self._time)
+        self._time = time
 
     def _read(self, row: Row[Any]) -> Entry | None:
         """Guarantees 1 and 2 for one row; None when its body proves nothing about the entry."""
@@ -172,11 +215,10 @@ class Walk:
             if getattr(row, column) != value or type(getattr(row, column)) is not type(value):
                 self._fault(4, entry.number, f"entry {entry.number}: its column {column} differs from its body.")
 
-    def _meaning(self, entry: Entry) -> None:
-        """Guarantees 6 and 7, and what is to be noticed."""
-        if self._time is not None and entry.time < self._time and len(self.notices) < MAX_FAULTS:
+    def _meaning(self, entry: Entry, late: bool) -> None:
+        """Guarantees 6 and 7, and what is to be noticed. The quick reading leaves out what `SILENT` holds."""
+        if late and len(self.notices) < MAX_FAULTS:
             self.notices.append(f"entry {entry.number}: dated before the entry before it; the clock was set back.")
-        self._time = entry.time
         if entry.kind == "checkpoint anchored":
             self._heads.anchored(entry)
         elif entry.kind == "intent":
@@ -245,24 +287,8 @@ class Walk:
 
     def _end(self) -> None:
         promised = self._promised.size if self._promised else 0
-        if self.last == 0 and promised == 0:
-            self._fault(1, 1, "entry 1: missing: the ledger is empty.")
-        if promised > self.last:
-            missing = span(self.last + 1, promised)
-            self._fault(1, self.last + 1, f"{missing}: missing: a signed checkpoint covers {promised} entries.")
-        elif promised < self.last:
-            uncovered = span(promised + 1, self.last)
-            self._fault(5, promised + 1, f"{uncovered}: not covered by a signed checkpoint.")
-        for head in self._heads.beyond(self.last, self.keys):
-            missing = span(self.last + 1, head.checkpoint.size)
-            words = f"missing: {head.source} covers {head.checkpoint.size} entries"
-            self._fault(head.guarantee, self.last + 1, f"{missing}: {words}.")
-        for number in self.keys.unproven:
-            words = "the key that it names was signed in by none before it, and no key given signs after it"
-            self._fault(5, number, f"entry {number}: {words}.")
-        for key in self.keys.strangers():
-            words = f"the key {key.hash.hex()}, which was given, signs nothing up to here"
-            self._fault(5, self.last, f"entry {self.last}: {words}.")
+        for fault in faults_at_end(self.last, promised, self._heads, self.keys):
+            self._fault(*fault)
         if self._overflow:
             self.faults.append(Fault(self.faults[-1].guarantee, None, f"And {self._overflow} faults more."))
 

@@ -37,8 +37,31 @@ def read_by(reader: Callable[[bytes], Any], data: bytes) -> str:
 
 #: Numbers that readers spell in different ways, also as texts, which must stay as they are.
 NUMBERS = st.sampled_from(
-    "1e-05 1e-5 0.00001 1.5e-07 1.5e-7 0.0001 1e16 1e+16 10000000000000000.0 1.5e+300 5e-324 -0.0 0.0 -0 -1e-7 "
-    "1E5 9223372036854775808 18446744073709551616 1.8446744073709552e+19 0.1e1 00 1. 1e-10".split()
+    [
+        "1e-05",
+        "1e-5",
+        "0.00001",
+        "1.5e-07",
+        "1.5e-7",
+        "0.0001",
+        "1e16",
+        "1e+16",
+        "10000000000000000.0",
+        "1.5e+300",
+        "5e-324",
+        "-0.0",
+        "0.0",
+        "-0",
+        "-1e-7",
+        "1E5",
+        "9223372036854775808",
+        "18446744073709551616",
+        "1.8446744073709552e+19",
+        "0.1e1",
+        "00",
+        "1.",
+        "1e-10",
+    ]
 )
 SPELLED = st.lists(NUMBERS | NUMBERS.map('"{}"'.format) | NUMBERS.map('"a,{},"'.format), max_size=4).map(",".join)
 
