@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audit import bundles as bundles_of
-from audit import queries, room, trace
+from audit import prototypes, queries, room, trace
 from audit import worklist as listing
 from audit.access import guarded
 from audit.entries import Entry
@@ -20,7 +20,8 @@ bundles = guarded("about", bundles_of.bundles)
 ledger_page = guarded("ledger", queries.ledger_page)
 checkpoint_of = guarded("ledger", queries.checkpoint_of)
 trace_entry = guarded("trace", trace.trace_entry)
-trace_prototype = guarded("trace", trace.trace_prototype)
+trace_prototype = guarded("trace", prototypes.trace_prototype)
+prototype_uses = guarded("trace", prototypes.prototype_uses)
 verify_room = guarded("verify", room.verify_room)
 
 

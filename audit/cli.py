@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from audit import cli_keeping, cli_privacy, cli_proofs, service
+from audit import cli_keeping, cli_privacy, cli_proofs, cli_trace, service
 from audit.cli_options import HOME, AsJson, Home, Url, one_line, out
 from audit.filters import LedgerFilter
 from audit.findings import Verification
-from audit.room import Room, open_room, verify_room
+from audit.room import open_room, verify_room
 from audit.signing import PublicKey
-from audit.trace import Trace, TracedPrototype, trace_entry, trace_prototype
 
 app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, read it, trace a decision to training patches.")
 
@@ -31,6 +31,7 @@ app.command("anchor")(cli_keeping.anchor)
 app.command("backup")(cli_keeping.backup)
 app.command("restore")(cli_keeping.restore_backup)
 app.command("upgrade")(cli_keeping.upgrade)
+app.command("trace")(cli_trace.trace)
 _MARKS = {"holds": "[green]holds[/]", "broken": "[red]BROKEN[/]", "not checked": "[yellow]not checked[/]"}
 
 
@@ -62,11 +63,25 @@ def list_entries(
     ledger: Url = None,
     kind: Annotated[str | None, typer.Option(help="Only entries of this kind.")] = None,
     search: Annotated[str, typer.Option(help="Text in kind, actor, role or exam.")] = "",
+    actor: Annotated[str | None, typer.Option(help="Only entries by this person.")] = None,
+    since: Annotated[datetime | None, typer.Option("--from", help="Only entries from this time on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only entries before this time (UTC).")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Only entries that name this bundle.")] = None,
+    prototype: Annotated[str | None, typer.Option(help="Only decisions it took part in, and complaints.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
 ) -> None:
     """List entries, newest first."""
+    which = LedgerFilter(
+        kind=kind,
+        search=search,
+        actor=actor,
+        since=since and since.replace(tzinfo=UTC),
+        until=until and until.replace(tzinfo=UTC),
+        bundle_id=bundle,
+        prototype_id=prototype,
+    )
     with open_room(home, ledger) as room:
-        page = service.ledger_page(room, LedgerFilter(kind=kind, search=search), limit=limit)
+        page = service.ledger_page(room, which, limit=limit)
     table = Table("entry", "time (UTC)", "kind", "actor", "role", "about", title=f"{page.total} entries match")
     for entry in page.entries:
         about = entry.exam_id or (f"entry {entry.refers_to}" if entry.refers_to else "")
@@ -85,25 +100,6 @@ def show(number: Annotated[int, typer.Argument(metavar="ENTRY", min=1)], home: H
     console.print_json(entry.body.decode("utf-8"))
     console.print(f"leaf {entry.leaf}\ncheckpoint")
     console.print(escape(checkpoint.note), end="")
-
-
-@app.command()
-@one_line
-def trace(
-    number: Annotated[int | None, typer.Argument(metavar="ENTRY", min=1)] = None,
-    prototype: Annotated[str | None, typer.Option(help="List the decisions this prototype took part in.")] = None,
-    manifest: Annotated[Path | None, typer.Option(help="Training manifest, if not where it was registered.")] = None,
-    home: Home = HOME,
-    ledger: Url = None,
-) -> None:
-    """Trace a decision to its training patches, or a prototype to the decisions it drove."""
-    if (number is None) == (prototype is None):
-        raise typer.BadParameter("give either ENTRY or --prototype ID")
-    with open_room(home, ledger) as room:
-        if number is not None:
-            _print_trace(trace_entry(room, number, manifest))
-        elif prototype is not None:
-            _print_driven(room, prototype)
 
 
 @app.command()
@@ -129,39 +125,3 @@ def _print_verification(result: Verification) -> None:
         console.print(f"[dim]cannot see:[/] {escape(spot)}")
     words = "[green]verified[/]" if result.verified else "[red]TAMPERED[/]"
     console.print(f"{words}: {result.size} entries, {result.checkpoints} checkpoints, root {result.root or 'unknown'}")
-
-
-def _print_trace(trace: Trace) -> None:
-    console, record = out(), trace.prediction
-    console.print(
-        f"entry {trace.entry.number}: {record.exam_id}, {record.decision}, margin {record.margin:.4f} against "
-        f"{record.operating_point.margin:.4f}, bundle {escape(record.bundle_name)} ({record.bundle_id[:12]}…)"
-    )
-    behind = {"bundle": trace.bundle_entry, "training run": trace.training_entry, "data set": trace.dataset_entry}
-    console.print(", ".join(f"{name}: {f'entry {e.number}' if e else 'not registered'}" for name, e in behind.items()))
-    for traced in trace.prototypes:
-        console.print(escape(_prototype_text(traced)))
-    for notice in trace.notices:
-        console.print(f"[yellow]notice:[/] {escape(notice)}")
-
-
-def _prototype_text(traced: TracedPrototype) -> str:
-    match, source = traced.match, traced.match.source
-    box = f"rows {source.box.top:g}-{source.box.bottom:g}, columns {source.box.left:g}-{source.box.right:g}"
-    film = str(traced.film) if traced.film else traced.film_note
-    return (
-        f"  {match.prototype_id} ({match.prototype_class}): similarity {match.similarity:.4f} x weight "
-        f"{match.weight:.4f} = {match.contribution:+.4f}, seen in {traced.image_title}\n"
-        f"    training image {source.image_id}, {box}\n"
-        f"    patch {source.patch} ({'in the evidence store' if traced.patch_present else 'ABSENT OR ALTERED'})\n"
-        f"    film: {film}{f' (label {traced.row.label})' if traced.row else ''}"
-    )
-
-
-def _print_driven(room: Room, prototype: str) -> None:
-    table = Table("entry", "exam", "decision", "bundle", "margin", "contribution", "rank", "reviews", "misled")
-    for d in trace_prototype(room, prototype):
-        numbers = (f"{d.margin:.4f}", f"{d.contribution:+.4f}", str(d.rank))
-        cells = (str(d.number), d.exam_id, d.decision, d.bundle_name, *numbers, ", ".join(d.verdicts))
-        table.add_row(*map(escape, cells), "yes" if d.misled else "")
-    out().print(table)

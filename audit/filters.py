@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, or_
+from sqlalchemy import ColumnElement, Select, or_, select, union_all
 
-from audit.models import EntryRow
+from audit.entries import format_time
+from audit.models import BundleUseRow, ComplaintRow, EntryRow, MatchRow
 
 _Query = TypeVar("_Query", bound="Select[*tuple[Any, ...]]")
 
 
 @dataclass(frozen=True)
 class LedgerFilter:
-    """Which entries to list: of one kind or some, about one exam, answering one entry, or with a text in their columns.
+    """Which entries to list; what is None or empty leaves nothing out.
 
-    What is None or empty leaves nothing out.
+    Args:
+        kind: one kind.
+        exam_id: pseudonym of the exam they are about.
+        refers_to: the entry they answer, review or export.
+        request: digest of an intent's request.
+        search: a part of kind, actor, role or exam, in small letters or capitals.
+        kinds: some kinds.
+        actor: the whole name of who acted.
+        since: at this time or later.
+        until: before this time.
+        bundle_id: the bundle they name.
+        prototype_id: a prototype that they hold as evidence, or that they say misled.
     """
 
     kind: str | None = None
@@ -25,18 +38,37 @@ class LedgerFilter:
     request: str | None = None
     search: str = ""
     kinds: tuple[str, ...] = ()
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    bundle_id: str | None = None
+    prototype_id: str | None = None
 
 
 def matching(query: _Query, which: LedgerFilter | None) -> _Query:
     """The query, narrowed to the entries that match."""
     which = which or LedgerFilter()
-    for column in ("kind", "exam_id", "refers_to", "request"):
+    for column in ("kind", "exam_id", "refers_to", "request", "actor"):
         value = getattr(which, column)
         if value is not None:
             query = query.where(getattr(EntryRow, column) == value)
     if which.kinds:
         query = query.where(EntryRow.kind.in_(which.kinds))
+    if which.since is not None:
+        query = query.where(EntryRow.time >= format_time(which.since))
+    if which.until is not None:
+        query = query.where(EntryRow.time < format_time(which.until))
+    if which.bundle_id is not None:
+        query = query.where(EntryRow.number.in_(_numbers(BundleUseRow, BundleUseRow.bundle_id == which.bundle_id)))
+    if which.prototype_id is not None:
+        evidence = _numbers(MatchRow, MatchRow.prototype_id == which.prototype_id)
+        complaints = _numbers(ComplaintRow, ComplaintRow.prototype_id == which.prototype_id)
+        query = query.where(EntryRow.number.in_(union_all(evidence, complaints)))
     if which.search:
         columns = (EntryRow.kind, EntryRow.actor, EntryRow.role, EntryRow.exam_id)
         query = query.where(or_(*(column.icontains(which.search, autoescape=True) for column in columns)))
     return query
+
+
+def _numbers(table: type[BundleUseRow | ComplaintRow | MatchRow], where: ColumnElement[bool]) -> Select[int]:
+    return select(table.number).where(where)

@@ -24,6 +24,7 @@ from audit.asking import (
     ledger_page,
     picture,
     prediction,
+    prototype_uses,
     refusals,
     reviews,
     trace_entry,
@@ -51,6 +52,7 @@ from audit.payloads import (
     Refusal,
     ReportExported,
 )
+from audit.prototypes import PrototypeUse
 from audit.queries import LedgerPage, ReviewRecord
 from audit.readings import review
 from audit.room import Actor, BundleScorer, Room, Scorer, open_room
@@ -74,6 +76,7 @@ __all__ = [
     "LedgerFilter",
     "LedgerPage",
     "Opinion",
+    "PrototypeUse",
     "ReviewRecord",
     "Room",
     "Scorer",
@@ -94,6 +97,7 @@ __all__ = [
     "open_room",
     "picture",
     "prediction",
+    "prototype_uses",
     "refusals",
     "register",
     "report_exported",

@@ -1,19 +1,19 @@
-"""From a decision to the training patches that drove it, and from a patch to every decision it drove."""
+"""From a decision to the training patches that drove it; the way back is `audit.prototypes`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit.entries import Entry
 from audit.filters import LedgerFilter
-from audit.queries import prediction, reviews
+from audit.queries import prediction
 from audit.room import Room
 from medproto.datasets.manifest import Manifest, ManifestRow, read_manifest
-from medproto.errors import EntryNotFound, ManifestError
-from medproto.records import Decision, Prediction, PrototypeMatch
+from medproto.errors import ManifestError
+from medproto.records import Prediction, PrototypeMatch
 
 _NO_REGISTERED_BUNDLE = "The bundle was never registered: its training cannot be traced in this ledger."
 
@@ -49,21 +49,6 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Driven:
-    """One decision that a prototype took part in; `rank` counts from 1 by falling contribution."""
-
-    number: int
-    exam_id: str
-    decision: Decision
-    bundle_name: str
-    margin: float
-    contribution: float
-    rank: int
-    verdicts: tuple[str, ...]
-    misled: bool
-
-
-@dataclass(frozen=True)
 class _Origin:
     """What the ledger knows of a bundle's making."""
 
@@ -91,33 +76,6 @@ def trace_entry(room: Room, number: int, manifest: Path | None = None) -> Trace:
     if differing:
         notices.append(f"The bundle's entry names another source for {', '.join(differing)}.")
     return Trace(entry, record, prototypes, origin.bundle, origin.training, origin.dataset, tuple(notices))
-
-
-def trace_prototype(room: Room, prototype_id: str) -> list[Driven]:
-    """Every decision this prototype took part in, newest first; EntryNotFound when there is none."""
-    driven = [d for e in room.ledger.entries(LedgerFilter(kind="prediction")) for d in _driven(room, e, prototype_id)]
-    if not driven:
-        raise EntryNotFound("prototype: no prediction in this ledger names it")
-    return driven
-
-
-def _driven(room: Room, entry: Entry, prototype_id: str) -> Iterator[Driven]:
-    fields = entry.payload["prediction"]
-    for rank, match in enumerate(fields["matches"], start=1):
-        if match["prototype_id"] != prototype_id:
-            continue
-        signed = [record.review for record in reviews(room, entry.number)]
-        yield Driven(
-            number=entry.number,
-            exam_id=fields["exam_id"],
-            decision=fields["decision"],
-            bundle_name=fields["bundle_name"],
-            margin=fields["margin"],
-            contribution=match["contribution"],
-            rank=rank,
-            verdicts=tuple(review.verdict for review in signed),
-            misled=any(prototype_id in review.misleading for review in signed),
-        )
 
 
 def _origin(room: Room, bundle_id: str) -> _Origin:

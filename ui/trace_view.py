@@ -56,7 +56,7 @@ def trace_view(room: Room, entry: int) -> None:
     )
     _behind(trace.bundle_entry, trace.training_entry, trace.dataset_entry)
     with st.expander("Every decision this prototype took part in"):
-        _driven(room, str(chosen))
+        _driven(room, str(chosen), record.bundle_id)
 
 
 def _behind(*entries: Entry | None) -> None:
@@ -67,8 +67,8 @@ def _behind(*entries: Entry | None) -> None:
         st.caption("Behind the model: " + ", ".join(said))
 
 
-def _driven(room: Room, prototype_id: str) -> None:
-    for driven in trace_prototype(room, prototype_id)[:30]:
+def _driven(room: Room, prototype_id: str, bundle_id: str) -> None:
+    for driven in trace_prototype(room, prototype_id, bundle_id, limit=30):
         verdicts = ", ".join(driven.verdicts) or "no review"
         misled = "; a reader says it misled" if driven.misled else ""
         counted = "" if driven.decision == "no decision" else f", contribution {signed(driven.contribution)}"

@@ -14,6 +14,7 @@ import pytest
 from audit.room import Actor, BundleScorer, Room, open_room
 from audit.service import Opinion, exam_opened, report_exported, review, score_exam
 from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
+from tests.audit.older import write_older
 
 READER = Actor("reader-1", "radiologist")
 
@@ -58,6 +59,19 @@ def empty_room(tmp_path: Path) -> Iterator[Room]:
     """A room that holds entry 1 alone."""
     with open_room(tmp_path / "empty", create=True) as opened:
         yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_room(request: pytest.FixtureRequest, home: Path) -> Iterator[Room]:
+    """A copy of the filled room, its ledger on SQLite or on a real server."""
+    with open_room(home) as copied:
+        if request.param == "sqlite":
+            yield copied
+            return
+        url = str(request.getfixturevalue("postgresql"))
+        write_older(copied.ledger.engine, url)
+    with open_room(home, url) as on_server:
+        yield on_server
 
 
 @pytest.fixture(scope="session")

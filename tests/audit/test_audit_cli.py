@@ -34,7 +34,7 @@ def test_verify_prints_numbered_guarantees_and_what_it_cannot_see(home: Path) ->
 
 def test_verify_as_json_says_the_same(home: Path) -> None:
     result = json.loads(run(home, "verify", "--json").stdout)
-    assert (result["verified"], result["size"], len(result["guarantees"])) == (True, 11, 9)
+    assert (result["verified"], result["size"], len(result["guarantees"])) == (True, 11, 10)
 
 
 def test_list_shows_entries_newest_first(home: Path) -> None:

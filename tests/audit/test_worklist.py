@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from audit.entries import EntryDraft
-from audit.room import Room, open_room
+from audit.room import Room
 from audit.service import (
     BundleScorer,
     Opinion,
@@ -23,20 +20,6 @@ from audit.service import (
 )
 from tests.audit.conftest import READER
 from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
-from tests.audit.older import write_older
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def room(request: pytest.FixtureRequest, home: Path) -> Iterator[Room]:
-    """A copy of the filled room, its ledger on SQLite or on a real server."""
-    with open_room(home) as copied:
-        if request.param == "sqlite":
-            yield copied
-            return
-        url = str(request.getfixturevalue("postgresql"))
-        write_older(copied.ledger.engine, url)
-    with open_room(home, url) as on_server:
-        yield on_server
 
 
 def numbers(room: Room, which: WorklistFilter) -> list[int]:
@@ -58,30 +41,32 @@ def numbers(room: Room, which: WorklistFilter) -> list[int]:
         (WorklistFilter(decision="no decision", status="open"), [7]),
     ],
 )
-def test_the_worklist_is_narrowed_by_what_is_asked(room: Room, which: WorklistFilter, expected: list[int]) -> None:
-    assert numbers(room, which) == expected
+def test_the_worklist_is_narrowed_by_what_is_asked(
+    either_room: Room, which: WorklistFilter, expected: list[int]
+) -> None:
+    assert numbers(either_room, which) == expected
 
 
-def test_exams_are_found_by_a_part_of_either_pseudonym(room: Room) -> None:
-    record = prediction(room, 5)[1]
+def test_exams_are_found_by_a_part_of_either_pseudonym(either_room: Room) -> None:
+    record = prediction(either_room, 5)[1]
     for part in (record.exam_id[5:15].upper(), record.patient_id, f" {record.patient_id[3:]} "):
-        assert numbers(room, WorklistFilter(search=part)) == [5]
+        assert numbers(either_room, WorklistFilter(search=part)) == [5]
     for part in ("100%", "_", "%", "exam-nobody"):
-        assert numbers(room, WorklistFilter(search=part)) == []
+        assert numbers(either_room, WorklistFilter(search=part)) == []
 
 
-def test_pages_together_are_the_whole_worklist(room: Room) -> None:
-    pages = [worklist_page(room, WorklistFilter(), offset, 2) for offset in (0, 2, 4)]
+def test_pages_together_are_the_whole_worklist(either_room: Room) -> None:
+    pages = [worklist_page(either_room, WorklistFilter(), offset, 2) for offset in (0, 2, 4)]
     assert [[item.number for item in page.items] for page in pages] == [[3, 7], [5], []]
     assert {page.total for page in pages} == {3}
 
 
-def test_counts_are_those_of_the_pages(room: Room) -> None:
-    counts = worklist_counts(room, WorklistFilter())
+def test_counts_are_those_of_the_pages(either_room: Room) -> None:
+    counts = worklist_counts(either_room, WorklistFilter())
     assert counts == WorklistCounts({"flagged": 1, "no decision": 1, "not flagged": 1}, open=2, synthetic=3, refused=0)
-    review(room, 5, Opinion(verdict="refer"), READER)
-    assert worklist_counts(room, WorklistFilter(decision="flagged")).scored == 1
-    assert worklist_counts(room, WorklistFilter()).open == 1
+    review(either_room, 5, Opinion(verdict="refer"), READER)
+    assert worklist_counts(either_room, WorklistFilter(decision="flagged")).scored == 1
+    assert worklist_counts(either_room, WorklistFilter()).open == 1
 
 
 def test_refused_exams_come_in_pages_too(empty_room: Room) -> None:
@@ -93,28 +78,28 @@ def test_refused_exams_come_in_pages_too(empty_room: Room) -> None:
     assert worklist_counts(empty_room, WorklistFilter()).refused == 3
 
 
-def test_a_second_opinion_counts_instead_of_the_first(room: Room) -> None:
-    review(room, 3, Opinion(verdict="disagree", reason="scar"), READER)
-    (item,) = worklist_page(room, WorklistFilter(status="reviewed")).items
+def test_a_second_opinion_counts_instead_of_the_first(either_room: Room) -> None:
+    review(either_room, 3, Opinion(verdict="disagree", reason="scar"), READER)
+    (item,) = worklist_page(either_room, WorklistFilter(status="reviewed")).items
     assert item.verdict == "disagree"
-    score_exam(room, [], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(make_scored(exam="0"))), READER)
-    assert numbers(room, WorklistFilter(status="reviewed")) == []
+    score_exam(either_room, [], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(make_scored(exam="0"))), READER)
+    assert numbers(either_room, WorklistFilter(status="reviewed")) == []
 
 
-def test_an_amendment_counts_instead_of_what_it_amends_and_a_final_closes(room: Room) -> None:
-    first = review(room, 5, Opinion(verdict="agree"), READER).number
-    amended = review(room, 5, Opinion(verdict="refer", act="amendment", of=(first,)), READER).number
-    assert numbers(room, WorklistFilter(verdict="refer", status="reviewed")) == [5]
-    review(room, 5, Opinion(verdict="agree", act="final", of=(amended,)), READER)
-    assert numbers(room, WorklistFilter(status="final", verdict="agree")) == [5]
-    assert numbers(room, WorklistFilter(status="reviewed")) == [3]
+def test_an_amendment_counts_instead_of_what_it_amends_and_a_final_closes(either_room: Room) -> None:
+    first = review(either_room, 5, Opinion(verdict="agree"), READER).number
+    amended = review(either_room, 5, Opinion(verdict="refer", act="amendment", of=(first,)), READER).number
+    assert numbers(either_room, WorklistFilter(verdict="refer", status="reviewed")) == [5]
+    review(either_room, 5, Opinion(verdict="agree", act="final", of=(amended,)), READER)
+    assert numbers(either_room, WorklistFilter(status="final", verdict="agree")) == [5]
+    assert numbers(either_room, WorklistFilter(status="reviewed")) == [3]
 
 
-def test_an_erased_patient_leaves_the_worklist(room: Room) -> None:
-    patient = prediction(room, 3)[1].patient_id
-    room.ledger.append([EntryDraft("erasure", {"patient_id": patient}, "admin", "administrator")])
-    assert numbers(room, WorklistFilter()) == [7, 5]
-    assert worklist_counts(room, WorklistFilter()).scored == 2
+def test_an_erased_patient_leaves_the_worklist(either_room: Room) -> None:
+    patient = prediction(either_room, 3)[1].patient_id
+    either_room.ledger.append([EntryDraft("erasure", {"patient_id": patient}, "admin", "administrator")])
+    assert numbers(either_room, WorklistFilter()) == [7, 5]
+    assert worklist_counts(either_room, WorklistFilter()).scored == 2
 
 
 def test_of_two_equally_urgent_exams_the_older_comes_first(empty_room: Room) -> None:

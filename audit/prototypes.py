@@ -1,0 +1,133 @@
+"""From a prototype to every decision it drove, with the reviews of them, and what readers say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
+from sqlalchemy.orm import aliased
+
+from audit.database import reading
+from audit.models import ComplaintRow, MatchRow, PredictionRow, ReviewRow
+from audit.room import Room
+from medproto.errors import EntryNotFound
+from medproto.records import Decision
+
+_PIECE: Final = 500
+
+
+@dataclass(frozen=True)
+class Driven:
+    """One decision that a prototype took part in; `rank` counts from 1 by falling contribution."""
+
+    number: int
+    exam_id: str
+    decision: Decision
+    bundle_name: str
+    margin: float
+    contribution: float
+    rank: int
+    verdicts: tuple[str, ...]
+    misled: bool
+
+
+@dataclass(frozen=True)
+class PrototypeUse:
+    """One prototype of a bundle: decisions it took part in, those it led (rank 1), and reviews saying it misled.
+
+    A review whose place an amendment took counts no longer.
+    """
+
+    prototype_id: str
+    decisions: int
+    led: int
+    complaints: int
+
+
+def trace_prototype(
+    room: Room, prototype_id: str, bundle_id: str | None = None, limit: int | None = None
+) -> list[Driven]:
+    """The decisions this prototype took part in, newest first; EntryNotFound when there is none.
+
+    Args:
+        room: the room that holds them.
+        prototype_id: name of the prototype within its bundle.
+        bundle_id: the bundle; None for the prototypes of that name in all bundles.
+        limit: how many decisions at most.
+    """
+    took_part = (
+        select(*PredictionRow.__table__.columns, MatchRow.contribution, MatchRow.place)
+        .join(MatchRow, MatchRow.number == PredictionRow.number)
+        .where(MatchRow.prototype_id == prototype_id)
+        .order_by(MatchRow.number.desc())
+        .limit(limit)
+    )
+    if bundle_id is not None:
+        took_part = took_part.where(PredictionRow.bundle_id == bundle_id)
+    with reading(room.ledger.engine) as conn:
+        pages = conn.execute(took_part).partitions(_PIECE)
+        driven = [one for page in pages for one in _driven(conn, page, prototype_id)]
+    if not driven:
+        raise EntryNotFound("prototype: no prediction in this ledger names it")
+    return driven
+
+
+def prototype_uses(room: Room, bundle_id: str) -> list[PrototypeUse]:
+    """What became of each prototype of a bundle in this ledger: those with complaints first, then by decisions led."""
+    of_bundle = PredictionRow.bundle_id == bundle_id
+    newest = select(func.max(PredictionRow.number)).where(of_bundle).scalar_subquery()
+    led = (
+        select(MatchRow.prototype_id, func.count().label("times"))
+        .join(PredictionRow, and_(PredictionRow.number == MatchRow.number, MatchRow.place == 1))
+        .where(of_bundle)
+        .group_by(MatchRow.prototype_id)
+    )
+    misled = (
+        select(ComplaintRow.prototype_id, func.count().label("times"))
+        .join(PredictionRow, PredictionRow.number == ComplaintRow.prediction)
+        .where(of_bundle, ~_amended(ComplaintRow.number))
+        .group_by(ComplaintRow.prototype_id)
+    )
+    with reading(room.ledger.engine) as conn:
+        # Every prototype of a bundle is in every prediction by it.
+        names = conn.execute(select(MatchRow.prototype_id).where(MatchRow.number == newest)).scalars().all()
+        decisions = conn.execute(select(func.count()).select_from(PredictionRow).where(of_bundle)).scalar_one()
+        times_led = {row.prototype_id: row.times for row in conn.execute(led)}
+        complaints = {row.prototype_id: row.times for row in conn.execute(misled)}
+    uses = [PrototypeUse(name, decisions, times_led.get(name, 0), complaints.get(name, 0)) for name in names]
+    return sorted(uses, key=lambda use: (-use.complaints, -use.led, use.prototype_id))
+
+
+def _driven(conn: Connection, rows: Sequence[Row[Any]], prototype_id: str) -> Iterator[Driven]:
+    """These predictions with the reviews of them that stand, in the order in which they were signed."""
+    numbers = [row.number for row in rows]
+    complaint = and_(ComplaintRow.number == ReviewRow.number, ComplaintRow.prototype_id == prototype_id)
+    signed = (
+        select(ReviewRow.prediction, ReviewRow.verdict, exists().where(complaint).label("misled"))
+        .where(ReviewRow.prediction.in_(numbers), ~_amended(ReviewRow.number))
+        .order_by(ReviewRow.number)
+    )
+    said: dict[int, list[Row[Any]]] = {}
+    for one in conn.execute(signed):
+        said.setdefault(one.prediction, []).append(one)
+    for row in rows:
+        signed_here = said.get(row.number, [])
+        yield Driven(
+            number=row.number,
+            exam_id=row.exam_id,
+            decision=row.decision,
+            bundle_name=row.bundle_name,
+            margin=row.margin,
+            contribution=row.contribution,
+            rank=row.place,
+            verdicts=tuple(one.verdict for one in signed_here),
+            misled=any(one.misled for one in signed_here),
+        )
+
+
+def _amended(number: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether an amendment took the place of that review."""
+    amendment = aliased(ReviewRow)
+    return exists().where(amendment.amends == number)
