@@ -10,7 +10,7 @@ Guarantees of `render_report`:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pydantic import ValidationError
@@ -31,13 +31,18 @@ from audit.room import Room
 from medproto.errors import ReportError
 from medproto.records import Prediction
 
-__all__ = ["render_refusal", "render_report", "report_for", "set_report"]
+__all__ = ["render", "render_refusal", "render_report", "report_for", "set_report"]
 
 
-def render_report(held: Standing, pictures: Callable[[str], bytes], identity: Identity | None = None) -> bytes:
-    """The PDF of one scored exam, with `audit.json` attached; see `set_report`."""
+def render_report(
+    held: Standing,
+    pictures: Callable[[str], bytes],
+    identity: Identity | None = None,
+    software: Mapping[str, str] | None = None,
+) -> bytes:
+    """The PDF of one scored exam, with `audit.json` attached; see `set_report` and `attachment`."""
     pages = set_report(held, pictures, identity)
-    return archived(pages, held.time, attachment(held, _recorded(held.entry), identity))
+    return archived(pages, held.time, attachment(held, _recorded(held.entry), identity, software))
 
 
 def set_report(held: Standing, pictures: Callable[[str], bytes], identity: Identity | None = None) -> bytes:
@@ -68,8 +73,8 @@ def set_report(held: Standing, pictures: Callable[[str], bytes], identity: Ident
     return build_pdf(story, running, f"Exam {prediction.exam_id}, entry {held.entry.number}")
 
 
-def render_refusal(held: Standing) -> bytes:
-    """The PDF of an exam of which no image could be scored, with `audit.json` attached.
+def render_refusal(held: Standing, software: Mapping[str, str] | None = None) -> bytes:
+    """The PDF of an exam of which no image could be scored, with `audit.json` attached; see `attachment`.
 
     Raises:
         ReportError: the entry is no refusal.
@@ -84,10 +89,16 @@ def render_refusal(held: Standing) -> bytes:
     register_fonts()
     running = Running(refusal_footer(refusal.refused), _footer(held), refusal.synthetic)
     pages = build_pdf(refusal_page(held, refusal), running, f"Refused exam, entry {entry.number}")
-    return archived(pages, held.time, attachment(held, None))
+    return archived(pages, held.time, attachment(held, None, None, software))
 
 
-def report_for(room: Room, number: int, at: int | None = None, identity: Identity | None = None) -> bytes:
+def report_for(
+    room: Room,
+    number: int,
+    at: int | None = None,
+    identity: Identity | None = None,
+    software: Mapping[str, str] | None = None,
+) -> bytes:
     """The PDF of one entry of a room, a scored exam or a refused one, as of a log of `at` entries; of now, where None.
 
     Raises:
@@ -96,11 +107,21 @@ def report_for(room: Room, number: int, at: int | None = None, identity: Identit
         EvidenceMissing: a picture is absent or altered.
     """
     held = standing(room, number, at)
+    return render(held, partial(service.picture, room, held.entry), identity, software)
+
+
+def render(
+    held: Standing,
+    pictures: Callable[[str], bytes],
+    identity: Identity | None,
+    software: Mapping[str, str] | None,
+) -> bytes:
+    """The PDF of either kind; ReportError for an identity with a refusal, which names no patient."""
     if held.entry.kind != "refusal":
-        return render_report(held, partial(service.picture, room, held.entry), identity)
+        return render_report(held, pictures, identity, software)
     if identity is not None:
-        raise ReportError(f"entry {number}: got an identity for a refusal, which names no patient")
-    return render_refusal(held)
+        raise ReportError(f"entry {held.entry.number}: got an identity for a refusal, which names no patient")
+    return render_refusal(held, software)
 
 
 def _recorded(entry: Entry) -> Prediction:

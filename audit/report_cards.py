@@ -38,7 +38,7 @@ from audit.report_words import (
     warning_words,
 )
 from medproto.records import Prediction, PrototypeMatch
-from medproto.summary import Evidence, box_words, has_score, number, shown_box, signed
+from medproto.summary import Evidence, has_score, number, shown_box, signed
 
 _SIDE: Final = 33 * mm
 _CAPTION: Final = 4.4 * mm
@@ -149,7 +149,7 @@ def _numbers(match: PrototypeMatch, prediction: Prediction) -> Flowable:
         ("Box", f"{image.title}, {box_kind_words(match)}, {sized_box(shown_box(match), image)}"),
         *([] if shown_box(match) == match.box else [("Patch", f"{image.title}, {sized_box(match.box, image)}")]),
         ("Seen region", seen_words(match, image)),
-        ("Training", f"{side_and_view(source.laterality, source.view)}, {box_words(source.box)}"),
+        ("Training", f"{side_and_view(source.laterality, source.view)}, {sized_box(source.box, source)}"),
         ("Source", f"{source.image_id}, distance {number(source.distance, 4)} (squared L2)"),
     ]
     head = words(f"Prototype {match.prototype_id}: {match.prototype_class}", BODY_BOLD)

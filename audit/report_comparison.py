@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pikepdf
@@ -20,6 +20,7 @@ from audit.report_archival import opened_pdf
 _LEFT_OUT: Final = frozenset({"/Parent", "/Pages", "/Kids", "/Count"})
 _CODES: Final = re.compile(rb"<([0-9A-Fa-f]{2})> <([0-9A-Fa-f]{4})>")
 _MAX_ANCESTORS: Final = 20
+_WORD: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,35 @@ class PdfParts:
     pages: tuple[PageParts, ...]
     around: str
 
+    def without_pictures(self) -> PdfParts:
+        """The same, where pictures cannot be compared."""
+        return PdfParts(tuple(replace(page, pictures=()) for page in self.pages), self.around)
+
     @classmethod
     def from_bytes(cls, data: bytes) -> PdfParts:
         """Take a PDF apart; ReportError where it is none."""
         with opened_pdf(data) as pdf:
-            digests = _Digests()
-            pages = tuple(_page(page.obj, digests) for page in pdf.pages)
-            around = digests.of_all([digests.of(pdf.Root), digests.of(pdf.docinfo), _names(pdf)])
-        return cls(pages, around)
+            return cls.from_pdf(pdf)
+
+    @classmethod
+    def from_pdf(cls, pdf: Pdf) -> PdfParts:
+        """Take an open PDF apart."""
+        digests = _Digests()
+        pages = tuple(_page(page.obj, digests) for page in pdf.pages)
+        return cls(pages, digests.of_all([digests.of(pdf.Root), digests.of(pdf.docinfo), _names(pdf)]))
+
+
+def file_differences(got: PdfParts, expected: PdfParts, private: Sequence[str]) -> list[str]:
+    """What of a file is not what is expected, as sentences that name its pages; none repeats a private text."""
+    found: list[str] = []
+    for number, (page, right) in enumerate(zip(got.pages, expected.pages, strict=False), start=1):
+        for sentence in page_differences(page, right):
+            found.append(f"page {number}: {sentence}{_where(first_other(page, right), private)}")
+    if len(got.pages) != len(expected.pages):
+        found.append(f"page count: got {len(got.pages)}, expected {len(expected.pages)}")
+    if not found and got.around != expected.around:
+        found.append("around the pages: the file holds something that the report does not")
+    return found
 
 
 def page_differences(got: PageParts, expected: PageParts) -> list[str]:
@@ -71,6 +93,15 @@ def page_differences(got: PageParts, expected: PageParts) -> list[str]:
 def first_other(got: PageParts, expected: PageParts) -> str | None:
     """The first piece of text that ought to be there and is not; None where none is missing."""
     return next((b for a, b in _pairs(got.words, expected.words) if a != b and b is not None), None)
+
+
+def _where(piece: str | None, private: Sequence[str]) -> str:
+    """The first piece that ought to be there, unless it repeats what a reader wrote or who the patient is."""
+    if not piece or not piece.strip():
+        return ""
+    words = frozenset(_WORD.findall(piece))
+    told = any(piece.strip() in text or words & frozenset(_WORD.findall(text)) for text in private)
+    return "" if told else f": the ledger gives “{piece[:80]}”"
 
 
 def _pairs(got: Sequence[str], expected: Sequence[str]) -> list[tuple[str | None, str | None]]:

@@ -259,7 +259,7 @@ def wall(prediction: Prediction, pictures: Callable[[str], bytes], space: float)
 def _row_height(rows: Sequence[HangingRow], space: float) -> float:
     filled = sum(not row.empty for row in rows)
     fitting = (space - _AIR - _GAP_ROW_HEIGHT * (len(rows) - filled)) / filled
-    return min(fitting, _ROW_HEIGHT) if filled <= 2 and fitting >= _LEAST_ROW_HEIGHT else _ROW_HEIGHT
+    return float(min(fitting, _ROW_HEIGHT) if filled <= 2 and fitting >= _LEAST_ROW_HEIGHT else _ROW_HEIGHT)
 
 
 def _hung(

@@ -32,10 +32,12 @@ class StandingReview:
     record: ReviewRecord
     entry: Entry
     path: tuple[bytes, ...]
+    #: Its words with their salt, whose digest the entry holds; None where the entry holds them itself, or none.
+    words: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """The review's entry as a proof holds it."""
-        return entry_plain(self.entry, self.path)
+        """The review's entry as a proof holds it, and its words, which are on the pages too."""
+        return entry_plain(self.entry, self.path) | ({} if self.words is None else {"words": self.words})
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,16 @@ def standing(room: Room, number: int, at: int | None = None) -> Standing:
     with reading(room.ledger.engine) as conn:
         roots = range_roots(conn)
         path = inclusion_of(entry, checkpoint, roots)
-        said = tuple(StandingReview(record, e, inclusion_of(e, checkpoint, roots)) for record, e in reviewed)
+        paths = [inclusion_of(e, checkpoint, roots) for _, e in reviewed]
         origin = Origin(**{name: Proved(e, inclusion_of(e, checkpoint, roots)) for name, e in behind.items()})
+    said = tuple(StandingReview(*pair, path, _words(room, *pair)) for pair, path in zip(reviewed, paths, strict=True))
     signers = tuple(key for key in keys if key.hash in signing_hashes(checkpoint.note))
     return Standing(Proof(entry, path, checkpoint, None, (), signers), said, origin)
+
+
+def _words(room: Room, record: ReviewRecord, entry: Entry) -> str | None:
+    digest = record.review.words
+    return None if digest is None else room.picture(entry, digest).decode("utf-8", "backslashreplace")
 
 
 def _behind(room: Room, entry: Entry, size: int) -> dict[str, Entry]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from medproto.records import Box, BoxKind, ImageRecord, Prediction, PrototypeMatch, RefusedRecord
+from medproto.records import Box, BoxKind, ImageRecord, Prediction, PrototypeMatch, PrototypeSource, RefusedRecord
 from medproto.summary import Evidence, box_words, has_score, number, opposing, percent, share, shown_box, size_words
 
 RESEARCH_USE: Final = "Research use only, not for primary diagnosis"
@@ -39,8 +39,8 @@ def side_and_view(laterality: str | None, view: str | None) -> str:
     return f"{laterality or 'side unknown'} {view or 'view unknown'}"
 
 
-def sized_box(box: Box, image: ImageRecord) -> str:
-    """A box of an exam's image as rows and columns, with its size in mm where spacing is known."""
+def sized_box(box: Box, image: ImageRecord | PrototypeSource) -> str:
+    """A box of an image as rows and columns, with its size in mm where spacing is known."""
     size = size_words(box, image)
     return f"{box_words(box)} ({size})" if size else box_words(box)
 
