@@ -17,6 +17,8 @@ from ui.opening import shown
 from ui.review_form import earlier_readings, misleads_key, restore_draft, review_panel
 
 CHOICE = "choice"
+#: How often evidence was asked to be shown: the views move to it again, also where it is the same.
+ASKED = "asked"
 
 
 @st.fragment
@@ -78,6 +80,7 @@ def _cards(room: Room, entry: Entry, record: Prediction, items: Sequence[Evidenc
 
 def _choose(label: str) -> None:
     st.session_state[CHOICE] = label
+    st.session_state[ASKED] = st.session_state.get(ASKED, 0) + 1
 
 
 def _checks_name(record: Prediction) -> str:

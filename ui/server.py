@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from audit.service import Actor
 from ui.guard import Guard
 from ui.health import healthz
+from ui.viewing.tiles import tile_routes
 
 APP: Final = Path(__file__).with_name("app.py")
 _SETTINGS: Final = Path(__file__).with_name(".streamlit") / "config.toml"
@@ -25,7 +26,7 @@ _SETTINGS: Final = Path(__file__).with_name(".streamlit") / "config.toml"
 
 def routes() -> list[BaseRoute]:
     """Everything that is served beside the pages."""
-    return [Route("/healthz", healthz, methods=["GET"])]
+    return [Route("/healthz", healthz, methods=["GET"]), *tile_routes(request_actor)]
 
 
 def request_actor(request: HTTPConnection) -> Actor | None:

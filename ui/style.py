@@ -36,31 +36,6 @@ STYLE: Final = """<style>
 .mp-facts{display:flex;flex-wrap:wrap;gap:.3rem 1.6rem;margin:.1rem 0 .3rem;font-size:.9rem;
   font-variant-numeric:tabular-nums}
 .mp-facts div span{display:block;color:#aab3bd;font-size:.78rem}
-.mp-wall{background:#000;border:1px solid #262c33;--h:clamp(250px,38vh,620px)}
-.mp-wall.large{--h:clamp(420px,82vh,1100px)}
-.mp-wall .line{display:grid;grid-template-columns:1fr 1fr;gap:2px}
-.mp-wall .slot{position:relative;height:var(--h);overflow:hidden;background:#000}
-.mp-wall .line.gaps .slot{height:2.2rem}
-.mp-wall .title{position:absolute;top:.35rem;z-index:3;font-weight:700;font-size:.92rem;color:#fff;
-  text-shadow:0 0 4px #000}
-.mp-wall .title.gap{font-weight:400;color:#aab3bd;font-size:.85rem}
-.mp-wall .stage{position:absolute;top:50%;transform:translateY(-50%)}
-.mp-wall .R .stage{right:0}.mp-wall .L .stage{left:0}
-.mp-wall .R .title{left:.6rem}.mp-wall .L .title{right:.6rem}
-.mp-wall .view{position:absolute;overflow:hidden;top:50%;transform:translateY(-50%)}
-.mp-wall .R .view{right:0}.mp-wall .L .view{left:0}
-.mp-wall .view img{position:absolute;max-width:none}
-.mp-wall .heat,.mp-wall .box,.mp-wall .tag{display:none}
-.mp-wall .box{position:absolute;border:1.5px solid #ffd24a;box-shadow:0 0 0 1px #000,inset 0 0 0 1px #000;z-index:1}
-.mp-wall .box.against{border-color:#7fd0ee}
-.mp-wall .box.cell{border-style:dashed;border-width:1px}
-.mp-wall .tag{position:absolute;background:#ffd24a;color:#000;font-weight:700;font-size:12px;line-height:15px;
-  height:15px;padding:0 3px;z-index:2;white-space:nowrap}
-.mp-wall .tag.against{background:#0e1114;color:#7fd0ee;outline:1.5px solid #7fd0ee}
-.mp-wall .ruler{position:absolute;bottom:.55rem;z-index:3;border:1px solid #fff;border-top:0;height:.35rem}
-.mp-wall .ruler span{position:absolute;bottom:.4rem;left:50%;transform:translateX(-50%);font-size:.72rem;color:#fff;
-  white-space:nowrap;text-shadow:0 0 3px #000}
-.mp-wall .R .ruler{left:.6rem}.mp-wall .L .ruler{right:.6rem}
 [data-testid="stColumn"]:has(.st-key-exam_views){position:sticky;top:4rem;align-self:flex-start}
 div:has(>.st-key-decision){position:sticky;bottom:0;z-index:20}
 .st-key-decision{background:#0e1114;border-top:1px solid #4a535e;padding:.5rem 0 .7rem;gap:.45rem}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from medproto.records import Prediction, Scored
 from medproto.summary import Evidence, opposing, supporting
 from tests.audit.factory import checked, make_scored
 from ui.evidence_html import PATCH_CONTEXT, card_html, conclusion_html, waterfall_html
-from ui.viewer import wall_html
+from ui.viewing.wall import wall_of
 
 
 def cards(scored: Scored) -> list[str]:
@@ -28,10 +29,10 @@ def cards(scored: Scored) -> list[str]:
     return [card_html(item, scored.prediction, scored.pictures.__getitem__) for item in items]
 
 
-def wall(scored: Scored) -> str:
-    """The views without their pictures."""
-    shown = wall_html(scored.prediction, scored.pictures.__getitem__, False)
-    return re.sub(r"data:image/png;base64,[^\"]*", "", shown)
+def marks(scored: Scored) -> list[dict[str, Any]]:
+    """All that the viewer outlines."""
+    slots = [slot for row in wall_of(1, scored.prediction)["rows"] for slot in row if slot and slot["image"]]
+    return [mark for slot in slots for mark in slot["image"]["marks"]]
 
 
 def test_the_sentence_of_the_case_stands_on_top() -> None:
@@ -84,17 +85,13 @@ def test_counter_evidence_names_its_classes() -> None:
 
 @pytest.mark.parametrize("check, solid, dashed", [(True, 4, 4), (False, 4, 0)])
 def test_shown_boxes_are_solid_and_compared_patches_dashed(check: bool, solid: int, dashed: int) -> None:
-    shown = wall(checked(make_scored()) if check else make_scored())
-    assert len(re.findall(r'class="box cell mark-', shown)) == dashed
-    assert len(re.findall(r'class="box mark-', shown)) == solid
+    shown = [mark["dashed"] for mark in marks(checked(make_scored()) if check else make_scored())]
+    assert (shown.count(False), shown.count(True)) == (solid, dashed)
 
 
 def test_the_shown_box_lies_on_the_wall_where_the_record_says() -> None:
-    scored = checked(make_scored())
-    found = re.search(r'class="box mark-1" style="left:([\d.]+)%;top:([\d.]+)%;width:([\d.]+)%', wall(scored))
-    assert found
-    left, top, width = (float(value) for value in found.groups())
-    assert (left, top, width) == pytest.approx((100 * 110 / 800, 100 * 100 / 1000, 100 * 80 / 800), abs=0.01)
+    (first,) = (mark for mark in marks(checked(make_scored())) if "1" in mark["labels"] and not mark["dashed"])
+    assert (first["box"], first["text"], first["against"]) == ([100, 110, 180, 190], "1", False)
 
 
 def test_both_patches_of_a_card_are_drawn_at_one_scale() -> None:

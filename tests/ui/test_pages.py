@@ -118,16 +118,6 @@ def test_exam_that_is_not_flagged_says_so(exams: dict[str, Entry]) -> None:
     assert "stays below the operating point, 2.000." in said
 
 
-def test_heatmap_switch_and_choice_change_what_is_seen(exams: dict[str, Entry]) -> None:
-    app = opened("exam", exams["flagged"].number)
-    assert ".heat-1,.mp-wall .heat-2{display:block!important;opacity:1.00}" in words(app)
-    app.toggle(key="heat").set_value(False).run()
-    assert ".heat-1,.mp-wall" not in words(app)
-    app.toggle(key="heat").set_value(True)
-    app.segmented_control(key="choice").set_value("A").run()
-    assert "<style>.mp-wall .mark-A{display:block!important}.mp-wall .heat-A" in words(app)
-
-
 def test_review_is_written_with_name_reason_and_misleading_prototype(exams: dict[str, Entry], room: Room) -> None:
     entry = exams["flagged"].number
     _, record = prediction(room, entry)
@@ -180,7 +170,7 @@ def test_an_entry_that_is_no_exam_is_one_sentence_without_a_traceback(exams: dic
 
 def test_a_picture_that_is_gone_is_one_sentence_without_a_traceback(exams: dict[str, Entry], room: Room) -> None:
     entry, record = prediction(room, exams["flagged"].number)
-    room.evidence.path(sealed_of(entry.payload)[record.images[0].preview]).unlink()
+    room.evidence.path(sealed_of(entry.payload)[str(record.matches[0].patch)]).unlink()
     app = opened("exam", exams["flagged"].number)
     assert not app.exception
     assert len(app.error) == 1

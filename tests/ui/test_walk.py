@@ -49,7 +49,7 @@ def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
     expect.set_options(timeout=60_000)
     page.goto(address)
     page.get_by_role("button", name="Open", exact=True).click()
-    page.locator(".mp-wall").wait_for()
+    page.locator(".viewer[data-complete=true]").wait_for()
     _toggles_the_heatmap(page)
     pdf = _downloads_the_report(page)
     _disagrees(page)
@@ -64,16 +64,12 @@ def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
 
 
 def _toggles_the_heatmap(page: Page) -> None:
-    heat = page.locator(".mp-wall .heat-1")
-    expect(heat).to_be_visible()
-    solid, dashed = page.locator(".mp-wall .box.mark-1:not(.cell)"), page.locator(".mp-wall .box.cell.mark-1")
-    for box, style in ((solid, "solid"), (dashed, "dashed")):
-        expect(box).to_be_visible()
-        expect(box).to_have_css("border-top-style", style)
     expect(page.get_by_text(NO_BETTER)).to_have_count(1)
-    page.get_by_text("Heatmap", exact=True).click()
-    expect(heat).to_be_hidden()
-    expect(solid).to_be_visible()
+    heat = page.get_by_role("button", name="Heatmap", exact=True)
+    expect(heat).to_have_attribute("aria-pressed", "true")
+    heat.click()
+    expect(heat).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_role("button", name="Evidence 1 on R MLO")).to_be_visible()
 
 
 def _downloads_the_report(page: Page) -> bytes:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
 
 from audit.report_words import legend_words
-from audit.service import Room, WorklistFilter, exam_opened, picture, prediction, worklist_page
+from audit.service import Room, WorklistFilter, exam_opened, prediction, worklist_page
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
 from medproto.summary import opposing, supporting
 from ui.drafts import ask_before_leaving, draft_of, leave, leaving, moved_on
 from ui.export import report_bytes
 from ui.opening import EXAM_PAGE, WORKLIST_PAGE, actor, banners, shown
-from ui.reading import CHOICE, reading
-from ui.viewer import ALL, layers_css, wall_html
+from ui.reading import ASKED, CHOICE, reading
+from ui.viewing.component import ALL, viewer
+from ui.viewing.wall import labels_of
 
 _ENTRY = "exam_entry"
 
@@ -29,7 +29,7 @@ def draw(room: Room) -> None:
         banners(synthetic=False)
         _nothing_open(room)
         return
-    entry, record = prediction(room, number)
+    _, record = prediction(room, number)
     _write_opened(room, number)
     banners(record.synthetic)
     _title(room, number, record)
@@ -37,7 +37,7 @@ def draw(room: Room) -> None:
     wide = bool(st.session_state.get("exam_large"))
     left, right = (st.container(), st.container()) if wide else st.columns([0.54, 0.46], gap="medium")
     with left, st.container(key="exam_views"):
-        _views(partial(picture, room, entry), record, wide)
+        _views(number, record)
     with right:
         reading(number)
 
@@ -84,21 +84,7 @@ def _title(room: Room, number: int, record: Prediction) -> None:
         )
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             st.toggle("Large views", key="exam_large")
-            st.toggle("Heatmap", value=True, key="heat")
-            _opacity()
             _leave(room, number, record)
-
-
-def _opacity() -> None:
-    st.slider(
-        "Opacity of the heatmap",
-        *(10, 100, 100, 10),
-        format="opacity %d %%",
-        key="opacity",
-        disabled=not st.session_state.get("heat", True),
-        width=130,
-        label_visibility="collapsed",
-    )
 
 
 def _leave(room: Room, number: int, record: Prediction) -> None:
@@ -141,20 +127,22 @@ def _open(number: int) -> None:
     st.switch_page(EXAM_PAGE, query_params={"entry": str(number)})
 
 
-def _views(pictures: Callable[[str], bytes], record: Prediction, large: bool) -> None:
-    labels = [item.label for item in (*supporting(record), *opposing(record))]
+def _views(number: int, record: Prediction) -> None:
+    labels = labels_of(record)
     # The choice outlives the exam it was made on: the next one may not have that label.
     if st.session_state.setdefault(CHOICE, ALL) not in (ALL, *labels):
         st.session_state[CHOICE] = ALL
     choice = st.segmented_control("Show the evidence of", [ALL, *labels], key=CHOICE, label_visibility="collapsed")
-    st.html(wall_html(record, pictures, large))
-    heat, opacity = bool(st.session_state["heat"]), int(st.session_state["opacity"])
-    st.html(layers_css(record, choice if choice in labels else ALL, heat, opacity / 100))
+    viewer((number, record), choice or ALL, st.session_state.get(ASKED, 0), _choose)
     st.caption(
         "Numbered boxes speak for the class, lettered ones against it; “All” shows the numbered ones. "
         f"{legend_words((*supporting(record), *opposing(record)))} "
         "Pictures are shown as stored, not mirrored; the region shown is the one that was scored."
     )
+
+
+def _choose(label: str) -> None:
+    st.session_state[CHOICE] = label
 
 
 if __name__ == "__main__":

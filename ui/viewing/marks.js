@@ -1,0 +1,142 @@
+// What is drawn over a picture: heatmaps, contours with their labels, lines that were measured, the lens.
+
+const FOR = "#ffd24a";
+const AGAINST = "#7fd0ee";
+const LENS = { radius: 120, factor: 2.5 };
+
+/** Whether evidence of these labels is shown: all that speaks for the class, or the chosen one alone. */
+function isShown(labels, against, choice) {
+  return choice === "All" ? !against : labels.includes(choice);
+}
+
+function drawHeat(context, pane, place, state) {
+  if (!state.heat) return;
+  context.save();
+  context.globalAlpha = state.opacity;
+  for (const heat of pane.heats) {
+    if (!isShown([heat.label], heat.against, state.choice) || !heat.picture.complete || !heat.picture.naturalWidth) continue;
+    const { rows, columns } = pane.image;
+    context.drawImage(heat.picture, place.ox, place.oy, columns * place.kx, rows * place.ky);
+  }
+  context.restore();
+}
+
+/** The contours of what is shown: solid for the box, dashed for the patch that was compared, each on a dark ground. */
+function drawContours(context, pane, place, state) {
+  if (!state.boxes) return;
+  for (const mark of pane.image.marks) {
+    if (!isShown(mark.labels, mark.against, state.choice)) continue;
+    const [left, top, width, height] = rectOf(mark.box, place);
+    for (const [colour, thick] of [["#000", 4], [mark.against ? AGAINST : FOR, 1.8]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = thick;
+      context.setLineDash(mark.dashed && colour !== "#000" ? [5, 4] : []);
+      context.strokeRect(left, top, width, height);
+    }
+  }
+  context.setLineDash([]);
+}
+
+function rectOf([top, left, bottom, right], place) {
+  return [
+    place.ox + left * place.kx,
+    place.oy + top * place.ky,
+    (right - left) * place.kx,
+    (bottom - top) * place.ky,
+  ];
+}
+
+/** Put each label beside its box, inside the pane and clear of the labels before it. */
+function placeTags(pane, place, state) {
+  const taken = [];
+  for (const tag of pane.tags) {
+    const { mark, button } = tag;
+    button.hidden = !state.boxes || !isShown(mark.labels, mark.against, state.choice);
+    if (button.hidden) continue;
+    const [left, top, width, height] = rectOf(mark.box, place);
+    const inside = left < pane.width && top < pane.height && left + width > 0 && top + height > 0;
+    button.style.visibility = inside ? "visible" : "hidden";
+    const size = [12 + 8 * mark.text.length, 20];
+    const spots = [[left, top - size[1]], [left, top + height], [left + width, top], [left - size[0], top]].map(
+      ([x, y]) => [Math.min(Math.max(x, 0), pane.width - size[0]), Math.min(Math.max(y, 0), pane.height - size[1])],
+    );
+    const clear = ([x, y]) =>
+      taken.every(([u, v, w]) => x + size[0] <= u || u + w <= x || y + size[1] <= v || v + size[1] <= y);
+    const [x, y] = spots.find(clear) ?? spots[0];
+    taken.push([x, y, size[0]]);
+    button.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
+  }
+}
+
+/** Lines that were measured on this image, with their lengths. */
+function drawLines(context, pane, place, state) {
+  for (const line of state.lines) {
+    if (line.image !== pane.image.id) continue;
+    const [from, to] = [line.from, line.to].map(([x, y]) => [place.ox + x * place.kx, place.oy + y * place.ky]);
+    for (const [colour, thick] of [["#000", 4], ["#8df0b4", 1.8]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = thick;
+      context.beginPath();
+      context.moveTo(...from);
+      context.lineTo(...to);
+      context.stroke();
+    }
+    drawWords(context, lengthWords(pane.image, line.from, line.to), to[0] + 8, to[1] + 4, "#8df0b4", "600 13px sans-serif");
+  }
+}
+
+/** A part of the picture enlarged under the pointer. */
+function drawLens(context, pane, place, state, ratio) {
+  if (!state.lens || state.pointer?.pane !== pane) return;
+  const [x, y] = state.pointer.point;
+  context.save();
+  context.beginPath();
+  context.arc(x, y, LENS.radius, 0, 2 * Math.PI);
+  context.clip();
+  context.fillStyle = "#000";
+  context.fillRect(x - LENS.radius, y - LENS.radius, 2 * LENS.radius, 2 * LENS.radius);
+  const near = {
+    kx: place.kx * LENS.factor,
+    ky: place.ky * LENS.factor,
+    ox: x - (x - place.ox) * LENS.factor,
+    oy: y - (y - place.oy) * LENS.factor,
+  };
+  const area = { left: x - LENS.radius, right: x + LENS.radius, top: y - LENS.radius, bottom: y + LENS.radius };
+  drawPicture(context, pane, near, area, ratio);
+  context.restore();
+  context.strokeStyle = "#d7dde3";
+  context.lineWidth = 1.5;
+  context.beginPath();
+  context.arc(x, y, LENS.radius, 0, 2 * Math.PI);
+  context.stroke();
+}
+
+/** The scale, as a bar of a round length; where spacing is unknown there is none. */
+function drawBar(context, pane, state) {
+  if (!pane.image.spacing) return;
+  const length = barLength(pane.width, state.scale);
+  const pixels = length * state.scale;
+  const x = pane.image.side === "R" ? 10 : pane.width - 10 - pixels;
+  const y = pane.height - 9;
+  for (const [colour, thick] of [["#000", 4], ["#fff", 1.4]]) {
+    context.strokeStyle = colour;
+    context.lineWidth = thick;
+    context.beginPath();
+    context.moveTo(x, y - 5);
+    context.lineTo(x, y);
+    context.lineTo(x + pixels, y);
+    context.lineTo(x + pixels, y - 5);
+    context.stroke();
+  }
+  drawWords(context, `${length} mm`, x + pixels / 2, y - 6, "#fff", "12px sans-serif", "center");
+}
+
+function drawWords(context, words, x, y, colour, font, align = "left") {
+  context.font = font;
+  context.textAlign = align;
+  context.lineWidth = 3;
+  context.strokeStyle = "#000";
+  context.strokeText(words, x, y);
+  context.fillStyle = colour;
+  context.fillText(words, x, y);
+}
