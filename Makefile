@@ -6,7 +6,7 @@ BIN       := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check bench fuzz archive results evidence clean
+.PHONY: help install demo ui test check bench fuzz attacks archive results evidence clean
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
@@ -50,6 +50,10 @@ bench: install ## run the benchmarks
 
 fuzz: install ## read 10,000 mutated files; FUZZ='--count N --seed S' for others
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ)
+
+attacks: install ## attack a ledger, kill writers, race appends, live histories; ATTACKS='HOME --anchors F' for another
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.audit.attacks $(ATTACKS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.audit.attacks.campaign
 
 archive: ## say how mini-MIAS is to be had, where it is not at MINI_MIAS
 	@test -e "$(MINI_MIAS)" || { \

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from audit.database import open_engine, read_url
-from audit.findings import Knowledge
 from audit.identity import pseudonym
 from audit.ledger import create_ledger
 from audit.room import open_room
 from audit.signing import create_keys
-from audit.verification import verify
+from tests.audit.attacks.killing import REPOSITORY
+from tests.audit.attacks.racing import append_at_once
 
-REPOSITORY = Path(__file__).parents[2]
 PROCESSES, APPENDS = 4, 50
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_concurrent_appends_are_gapless(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     where = tmp_path / "l.sqlite" if database == "sqlite" else str(request.getfixturevalue("postgresql"))
-    signer = create_keys(tmp_path / "keys")
-    ledger = create_ledger(where, signer, {})
-    command = [sys.executable, "-m", "tests.audit.appending", str(where), str(tmp_path / "keys"), str(APPENDS)]
-    processes = [
-        subprocess.Popen([*command, f"actor-{i}"], cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
-        for i in range(PROCESSES)
-    ]
-    assert [process.wait() for process in processes] == [0] * PROCESSES
-    entries = ledger.entries()
-    assert [entry.number for entry in entries] == list(range(1 + PROCESSES * APPENDS, 0, -1))
-    assert Counter(e.actor for e in entries[:-1]) == {f"actor-{i}": APPENDS for i in range(PROCESSES)}
-    result = verify(ledger, Knowledge((signer.public,)))
-    ledger.close()
-    assert result.faults == ()
-    assert result.checkpoints == 1 + PROCESSES * APPENDS
+    raced = append_at_once(where, tmp_path, PROCESSES, APPENDS)
+    assert raced.exits == (0,) * PROCESSES
+    assert raced.numbers == tuple(range(1, 2 + PROCESSES * APPENDS))
+    assert raced.actors == {f"actor-{i}": APPENDS for i in range(PROCESSES)}
+    assert raced.verification.faults == ()
+    assert raced.verification.checkpoints == 1 + PROCESSES * APPENDS
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
