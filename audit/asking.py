@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from audit import bundles as bundles_of
-from audit import prototypes, queries, room, trace
+from audit import prototypes, queries, trace
 from audit import worklist as listing
-from audit.access import guarded
+from audit.access import guarded, require
 from audit.entries import Entry
+from audit.filters import LedgerFilter
 from audit.room import Room
+from audit.room import verify_room as verify_whole
+
+_WITHOUT_SCORE = {"refusal", "failure"}
 
 worklist = guarded("worklist", listing.worklist)
 worklist_page = guarded("worklist", listing.worklist_page)
@@ -17,17 +21,23 @@ prediction = guarded("exam", queries.prediction)
 picture = guarded("exam", queries.picture)
 reviews = guarded("exam", queries.reviews)
 bundles = guarded("about", bundles_of.bundles)
-ledger_page = guarded("ledger", queries.ledger_page)
 checkpoint_of = guarded("ledger", queries.checkpoint_of)
 trace_entry = guarded("trace", trace.trace_entry)
 trace_prototype = guarded("trace", prototypes.trace_prototype)
 prototype_uses = guarded("trace", prototypes.prototype_uses)
-verify_room = guarded("verify", room.verify_room)
+verify_room = guarded("verify", verify_whole)
 
 
-def _entry_of(of: Room, number: int) -> Entry:
+def ledger_page(room: Room, which: LedgerFilter | None = None, offset: int = 0, limit: int = 50) -> queries.LedgerPage:
+    """Some entries of the ledger, newest first; exams that were refused or failed belong to the worklist too."""
+    kinds = {which.kind, *which.kinds} - {None} if which is not None else set()
+    require(room, "worklist" if kinds and kinds <= _WITHOUT_SCORE else "ledger")
+    return queries.ledger_page(room, which, offset, limit)
+
+
+def _entry_of(room: Room, number: int) -> Entry:
     """The entry of that number, of whatever kind; EntryNotFound where there is none."""
-    return of.ledger.entry(number)
+    return room.ledger.entry(number)
 
 
 entry_of = guarded("ledger", _entry_of)

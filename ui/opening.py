@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import html
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,8 @@ import streamlit as st
 
 from audit.report_words import RESEARCH_USE, SYNTHETIC
 from audit.service import Actor, Room, open_room
-from medproto.errors import LedgerUnavailable, MedprotoError
+from medproto.errors import AccessRefused, LedgerUnavailable, MedprotoError
+from ui.sessions import DEMO_AUDITOR, DEMO_READER, DEMO_ROLE, SIGN_OUT, holder
 
 HOME_VARIABLE: Final = "MEDPROTO_HOME"
 URL_VARIABLE: Final = "MEDPROTO_LEDGER_URL"
@@ -23,7 +23,6 @@ DEFAULT_HOME: Final = "medproto-home"
 WORKLIST_PAGE: Final = "screens/worklist.py"
 EXAM_PAGE: Final = "screens/exam.py"
 LEDGER_PAGE: Final = "screens/ledger.py"
-_NAME: Final = "reader_name"
 
 
 def home() -> Path:
@@ -32,7 +31,7 @@ def home() -> Path:
 
 
 def opened() -> Room:
-    """The room, freshly opened: a database that went away and came back is found again by the next click.
+    """The room on nobody's behalf, freshly opened: a database that was away is found again by the next click.
 
     Raises:
         LedgerUnavailable: there is none.
@@ -40,31 +39,60 @@ def opened() -> Room:
     return open_room(home(), os.environ.get(URL_VARIABLE) or None)
 
 
-def ask_for_name() -> None:
-    """The sidebar's field for the reader's name, kept while the browser tab is open."""
-    if _NAME not in st.session_state:
-        st.session_state[_NAME] = os.environ.get("USER") or _login_name()
-    with st.sidebar:
-        st.text_input("Your name", key=_NAME, max_chars=80, help="Written into the ledger with all that you sign here.")
-        st.caption("Nobody signs in on this machine: the name is taken on trust, and every entry says role ‘reader’.")
+def demo() -> bool:
+    """Whether nobody signs in, because the server was started for a demonstration."""
+    return bool(os.environ.get(DEMO_VARIABLE))
+
+
+def who_sends(cookies: Mapping[str, str], touch: bool = True) -> Actor | None:
+    """Who sends these cookies; in a demonstration the demo reader, unless they chose to be the demo auditor."""
+    return holder(home(), cookies, touch) or (DEMO_READER if demo() else None)
+
+
+def current_actor(touch: bool = True) -> Actor | None:
+    """Who acts on this page, None for nobody; `touch` counts as being asked for something."""
+    return who_sends(browser_cookies(), touch)
 
 
 def actor() -> Actor:
-    """Who acts: the name from the sidebar, as a local reader."""
-    return Actor(str(st.session_state.get(_NAME, "")).strip() or "unnamed", "reader")
+    """Who acts on this page.
+
+    Raises:
+        AccessRefused: nobody is signed in, or not any more.
+    """
+    who = current_actor()
+    if who is None:
+        raise AccessRefused("sign-in: nobody is signed in here any more")
+    return who
+
+
+def browser_cookies() -> Mapping[str, str]:
+    """What the browser sent when this page was opened."""
+    return st.context.cookies
+
+
+def entered() -> Room:
+    """The room, opened for whoever acts on this page: it lets nothing pass that their role is not for.
+
+    Raises:
+        AccessRefused: nobody is signed in.
+        LedgerUnavailable: there is no ledger.
+    """
+    who = actor()
+    return opened().held_by(who)
 
 
 def shown(draw: Callable[[Room], None]) -> None:
     """Runs one page over an open room; whatever fails is said in one sentence, never as a traceback."""
     try:
-        with opened() as room:
+        with entered() as room:
             draw(room)
     except LedgerUnavailable as err:
         banners(synthetic=False)
         _no_ledger(err)
     except MedprotoError as err:
         banners(synthetic=False)
-        st.error(_sentence(err), icon=":material/error:")
+        st.error(sentence(err), icon=":material/error:")
         st.page_link(WORKLIST_PAGE, label="Back to the worklist", icon=":material/list:")
 
 
@@ -72,29 +100,37 @@ def banners(synthetic: bool) -> None:
     """The line that stays at the top of every page: what the data are, what the use is, and who is reading."""
     tags = [f'<span class="mp-banner mp-synthetic">{SYNTHETIC}</span>'] if synthetic else []
     tags.append(f'<span class="mp-banner">{RESEARCH_USE}</span>')
-    who = html.escape(actor().name)
-    hint = "Change the name in the side bar, top left"
-    reader = f'<span class="mp-who" title="{hint}">Not signed in: local reader <b>{who}</b></span>'
-    st.html(f'<div class="mp-banners">{"".join(tags)}{reader}</div>')
+    st.html(f'<div class="mp-banners">{"".join(tags)}{_who()}</div>')
 
 
-def _sentence(err: MedprotoError) -> str:
+def _who() -> str:
+    """Who reads, in the line at the top, and the way out."""
+    who = current_actor()
+    if who is None:
+        return ""
+    name = f"{html.escape(who.name)}"
+    if demo():
+        other = (DEMO_READER if who == DEMO_AUDITOR else DEMO_AUDITOR).role
+        button = f'<button type="submit" name="role" value="{other}">be the {other}</button>'
+        return f'<span class="mp-who">Nobody signs in: <b>{name}</b></span>{_form(DEMO_ROLE, button)}'
+    out = '<button type="submit">Sign out</button>'
+    return f'<span class="mp-who"><b>{name}</b>, {html.escape(who.role)}</span>{_form(SIGN_OUT, out)}'
+
+
+def _form(action: str, button: str) -> str:
+    return f'<form class="mp-form" method="post" action="{action}">{button}</form>'
+
+
+def sentence(err: MedprotoError) -> str:
     """An error's words as a sentence: a capital at its head, one full stop at its end."""
     text = str(err).rstrip(". ")
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container user without a name
-        return "reader"
-
-
 def _no_ledger(err: LedgerUnavailable) -> None:
     st.subheader("There is no ledger here yet")
     st.write(f"This reading room looks for its ledger in `{home()}` and found none that it can read.")
-    st.write(f"What it met: {_sentence(err)}")
+    st.write(f"What it met: {sentence(err)}")
     st.markdown(
         "- To try it with synthetic exams, run `make demo`, then open this page again.\n"
         "- To read your own exams, score them first: `medproto score` writes the ledger.\n"

@@ -18,6 +18,8 @@ from starlette.routing import BaseRoute, Route
 from audit.service import Actor
 from ui.guard import Guard
 from ui.health import healthz
+from ui.opening import who_sends
+from ui.sign_in import sign_in_routes
 from ui.viewing.tiles import tile_routes
 
 APP: Final = Path(__file__).with_name("app.py")
@@ -26,12 +28,12 @@ _SETTINGS: Final = Path(__file__).with_name(".streamlit") / "config.toml"
 
 def routes() -> list[BaseRoute]:
     """Everything that is served beside the pages."""
-    return [Route("/healthz", healthz, methods=["GET"]), *tile_routes(request_actor)]
+    return [Route("/healthz", healthz, methods=["GET"]), *sign_in_routes(), *tile_routes(request_actor)]
 
 
 def request_actor(request: HTTPConnection) -> Actor | None:
     """Who sends this request; None for somebody who did not sign in."""
-    return Actor("demo reader", "reader")
+    return who_sends(request.cookies)
 
 
 def application(hosts: tuple[str, ...]) -> st.App:
@@ -40,12 +42,19 @@ def application(hosts: tuple[str, ...]) -> st.App:
     Args:
         hosts: names under which the server may be addressed, without port (against DNS rebinding).
     """
-    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False), Middleware(Guard)]
+    most_bytes = (1 + int(_tables()["server"]["maxUploadSize"])) * 1024**2
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+        Middleware(Guard, asker=request_actor, most_bytes=most_bytes),
+    ]
     return st.App(APP, routes=routes(), middleware=middleware)
 
 
 def settings(port: int, address: str, hosts: tuple[str, ...]) -> dict[str, Any]:
     """Streamlit's settings: those of the file beside the application, whatever the directory it is started from."""
-    tables = tomllib.loads(_SETTINGS.read_text("utf-8"))
-    flat = {f"{table}.{name}": value for table, values in tables.items() for name, value in values.items()}
+    flat = {f"{table}.{name}": value for table, values in _tables().items() for name, value in values.items()}
     return flat | {"server.port": port, "server.address": address, "server.allowedHosts": list(hosts)}
+
+
+def _tables() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(_SETTINGS.read_text("utf-8"))

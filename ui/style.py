@@ -12,6 +12,10 @@ STYLE: Final = """<style>
 .mp-banner{background:#343d47;color:#f1f4f6;padding:.16rem .6rem;border-radius:.25rem;font-weight:600}
 .mp-synthetic{background:#8f3f00;color:#fff}
 .mp-who{color:#aab3bd;max-width:18rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.mp-form{margin:0}
+.mp-form button{background:none;border:1px solid #59636e;border-radius:.25rem;color:#e4e8ec;font:inherit;
+  padding:.1rem .5rem;cursor:pointer}
+.mp-form button:hover{border-color:#e3a94a}
 .mp-quiet{color:#aab3bd}
 .mp-small{font-size:.82rem;line-height:1.45}
 .mp-row{display:grid;align-items:center;gap:.8rem;min-height:2.4rem;font-size:.9rem;
@@ -72,6 +76,10 @@ div:has(>.st-key-decision){position:sticky;bottom:0;z-index:20}
 .mp-fall .bar i.total{background:#cfd6dd}
 .mp-fall .bar b{position:absolute;top:0;bottom:0;border-left:1px dashed #f1f4f6}
 .mp-fall tr.total td{font-weight:700;border-top:1px solid #4a535e}
+.mp-tile{font-size:.8rem;line-height:1.45;overflow-wrap:anywhere}
+.mp-tile img,.mp-tile .gone{width:100%;aspect-ratio:1;background:#000;display:block;margin-bottom:.4rem}
+.mp-tile .name{font-weight:600}
+.mp-tile b{display:block;border:1px solid #e6b08a;padding:.1rem .4rem;margin:.2rem 0}
 .mp-finding{display:grid;grid-template-columns:5.2rem 6.5rem 1fr;gap:.6rem;padding:.35rem 0;
   border-top:1px solid #262c33;font-size:.87rem}
 .mp-finding b{font-weight:600}

@@ -14,6 +14,7 @@ from medproto.records import GateFinding, Pseudonymise, RefusedRecord, Scored
 from tests.audit.factory import BUNDLE_ID, checked, make_scored, sha256
 from ui.opening import DEMO_VARIABLE, HOME_VARIABLE, URL_VARIABLE
 from ui.server import APP
+from ui.sessions import COOKIE, DEMO_AUDITOR, shared
 
 ACTOR = Actor("ada.scorer", "service")
 
@@ -42,13 +43,26 @@ def fill(home: Path) -> dict[str, Entry]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def browser_cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the browser sends: AppTest has none. Empty at first, as of somebody who never signed in."""
+    cookies: dict[str, str] = {}
+    monkeypatch.setattr("ui.opening.browser_cookies", lambda: cookies)
+    return cookies
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser_cookies: dict[str, str]) -> Path:
     """An empty home that the application is pointed at."""
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     monkeypatch.setenv(DEMO_VARIABLE, "1")
-    monkeypatch.setenv("USER", "grace.reader")
     return tmp_path / "home"
+
+
+@pytest.fixture
+def auditor(home: Path, browser_cookies: dict[str, str]) -> None:
+    """The demo auditor sits at the browser."""
+    browser_cookies[COOKIE] = shared().begin(DEMO_AUDITOR, None)
 
 
 @pytest.fixture
@@ -64,8 +78,9 @@ def room(exams: dict[str, Entry], home: Path) -> Room:
 
 
 def opened(page: str = "", entry: int | None = None) -> AppTest:
-    """The application on one of its pages."""
-    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    """The application on one of its pages, for whoever the browser's cookies say."""
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.run()
     if page:
         app.switch_page(f"screens/{page}.py")
         if entry is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from audit.entries import KINDS
@@ -41,7 +42,7 @@ def test_worklist_opens_on_flagged_exams_with_counts_and_banners(exams: dict[str
     said = words(opened())
     assert str(exams["flagged"].exam_id) in said
     assert str(exams["not flagged"].exam_id) not in said
-    for banner in ("SYNTHETIC", "Research use only", "Not signed in: local reader", "grace.reader"):
+    for banner in ("SYNTHETIC", "Research use only", "Nobody signs in", "demo reader"):
         assert banner in said
 
 
@@ -122,14 +123,13 @@ def test_review_is_written_with_name_reason_and_misleading_prototype(exams: dict
     entry = exams["flagged"].number
     _, record = prediction(room, entry)
     app = opened("exam", entry)
-    app.text_input(key="reader_name").set_value("Dr Grace").run()
     misled = record.matches[0].prototype_id
     app.checkbox(key=f"draft_misleads_{misled}_{entry}").check().run()
     _choose(app, entry, "disagree")
     app.text_input(key=f"draft_reason_{entry}").set_value("A lymph node.").run()
     _sign(app)
     (signed,) = reviews(room, entry)
-    assert (signed.actor, signed.role, signed.review.reason) == ("Dr Grace", "reader", "A lymph node.")
+    assert (signed.actor, signed.role, signed.review.reason) == ("demo reader", "reader", "A lymph node.")
     assert signed.review.misleading == (misled,)
     assert f"Signed and written as ledger entry {signed.number}." in words(app)
     assert "A lymph node." in words(app)
@@ -187,11 +187,13 @@ def test_an_erased_exam_is_one_sentence_that_names_the_entry(exams: dict[str, En
     assert kinds(room)[-1] == "erasure"  # an exam that cannot be seen was not opened
 
 
+@pytest.mark.usefixtures("auditor")
 def test_ledger_page_offers_every_kind_of_entry(exams: dict[str, Entry]) -> None:
     offered = opened("ledger").selectbox(key="ledger_kind").options
     assert set(offered) == {"every kind", *KINDS}
 
 
+@pytest.mark.usefixtures("auditor")
 def test_ledger_page_lists_filters_and_verifies(exams: dict[str, Entry]) -> None:
     app = opened("ledger")
     assert "prediction" in words(app)
@@ -202,6 +204,7 @@ def test_ledger_page_lists_filters_and_verifies(exams: dict[str, Entry]) -> None
     assert "Every body names the leaf of the entry before it." in words(app)
 
 
+@pytest.mark.usefixtures("auditor")
 def test_ledger_page_shows_an_entry_its_proof_and_its_trace(exams: dict[str, Entry], room: Room) -> None:
     entry = exams["flagged"]
     app = opened("ledger", entry.number)

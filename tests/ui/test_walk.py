@@ -53,6 +53,7 @@ def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
     _toggles_the_heatmap(page)
     pdf = _downloads_the_report(page)
     _disagrees(page)
+    page.get_by_role("button", name="be the auditor").click()
     page.get_by_role("link", name="Ledger").click()
     page.get_by_role("button", name="Verify the ledger").click()
     expect(page.get_by_text("Verified: 12 entries")).to_be_visible()
