@@ -18,7 +18,7 @@ from medproto.commands import train as train_cli
 from medproto.commands.caching import CacheBytes, CacheFolder, cache_of
 from medproto.commands.data import app as data_app
 from medproto.commands.region import Region, read_region
-from medproto.console import Outcome, bars, console, count_bar, fail
+from medproto.console import Outcome, bars, console, count_bar, fail, note
 from medproto.datasets.cache import CACHE_BYTES
 from medproto.errors import EmptyExam, MedprotoError
 
@@ -55,6 +55,11 @@ def score(
     full_depth: Annotated[
         bool, typer.Option(help="Keep every image with all its grey values too, to be windowed in the reading room.")
     ] = True,
+    progress: Annotated[
+        Path | None, typer.Option(help="File to which a line is added for every exam: its entry, as JSON.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option(help="In whose name, where somebody else asked for it.")] = None,
+    role: Annotated[str, typer.Option(help="Role of that person.")] = "reader",
     home: Home = HOME,
     ledger: Url = None,
 ) -> None:
@@ -63,7 +68,7 @@ def score(
     Exit 0 if every image was scored, 3 if one was refused or could not be read; the others are scored all the same.
     """
     from audit.cli_options import operator
-    from audit.room import BundleScorer, open_room
+    from audit.room import Actor, BundleScorer, open_room
     from audit.service import score_exam
     from medproto.bundle import load_bundle
     from medproto.demo import register_bundle
@@ -81,12 +86,14 @@ def score(
     groups = group_exams(files) if files else []
     score_files = scorer(loaded, read_region(region), full_depth=full_depth)
     judge = BundleScorer(loaded.bundle_id, loaded.manifest.name, score_files, loaded.manifest.synthetic)
-    actor = operator()
+    who = Actor(actor, role) if actor else operator()
+    note(progress, exams=len(groups))
     with open_room(home, ledger, create=True) as room, count_bar("scoring exams", len(groups)) as step:
-        register_bundle(room, loaded, actor)
+        register_bundle(room, loaded, who)
         for group in groups:
-            entry = score_exam(room, group.paths, judge, actor)
+            entry = score_exam(room, group.paths, judge, who)
             console.print(outcome.line(entry, group.paths), soft_wrap=True, markup=False, highlight=False)
+            note(progress, entry=entry.number)
             step()
     raise typer.Exit(outcome.exit_code)
 
@@ -146,6 +153,12 @@ def open_ui(
     ] = "127.0.0.1",
     host: Annotated[list[str] | None, typer.Option(help="Further name by which the server is reached.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Nobody signs in; on this machine alone.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(envvar="MEDPROTO_BUNDLE", help="Bundle that scores what is imported in the browser.")
+    ] = None,
+    inbox: Annotated[
+        Path | None, typer.Option(envvar="MEDPROTO_INBOX", help="Folder whose folders can be imported.")
+    ] = None,
 ) -> None:
     """Open the reading room in the browser, on this machine alone unless told otherwise."""
     import os
@@ -154,6 +167,9 @@ def open_ui(
 
     if ledger:
         os.environ["MEDPROTO_LEDGER_URL"] = ledger
+    for name, folder in (("MEDPROTO_BUNDLE", bundle), ("MEDPROTO_INBOX", inbox)):
+        if folder:
+            os.environ[name] = str(folder.resolve())
     raise typer.Exit(launch(Serving(home, port, address, tuple(host or ()), demo)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,13 @@ def count_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
     with _progress(console) as progress:
         task = progress.add_task(title, total=total)
         yield lambda: progress.advance(task)
+
+
+def note(file: Path | None, **step: int) -> None:
+    """Add one JSON line to a file that another process reads, where there is one."""
+    if file:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(step) + "\n")
 
 
 class Outcome:

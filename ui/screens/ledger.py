@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
 from audit.service import Entry, LedgerFilter, Room, Verification, checkpoint_of, entry_of, ledger_page, verify_room
 from ui import listing
-from ui.opening import banners, shown
+from ui.comparison import comparison, rivals
+from ui.ledger_export import ledger_bytes
+from ui.ledger_search import asked_filter
+from ui.opening import actor, banners, shown
 from ui.trace_view import trace_view
 
 _PAGE_SIZE: Final = 14
 _COLUMNS: Final = listing.Columns(
     ("Entry", "Time (UTC)", "Kind", "Actor", "Exam or leaf"), "2.8rem 9.5rem 1.3fr 1fr 1.5fr", 0.14
-)
-_EVERY: Final = "every kind"
-_KINDS: Final = (
-    _EVERY,
-    "prediction",
-    "refusal",
-    "failure",
-    "review",
-    "exam opened",
-    "report exported",
-    "intent",
-    "bundle registered",
-    "training run",
-    "dataset registered",
-    "evaluation run",
-    "sign-in",
-    "sign-in refused",
-    "access refused",
-    "user changed",
-    "erasure",
-    "key rotated",
-    "checkpoint anchored",
-    "restored",
-    "ledger created",
 )
 _STATUS_WORDS: Final = {"holds": "holds", "broken": "BROKEN", "not checked": "not checked"}
 _RESULT: Final = "verification"
@@ -46,12 +26,9 @@ _RESULT: Final = "verification"
 
 def draw(room: Room) -> None:
     """Draws filters, the list of entries, and beside it the entry that was chosen."""
-    with st.container():
-        top = st.container()
-        with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-            kind = st.selectbox("Kind", _KINDS, key="ledger_kind", width=220)
-            search = st.text_input("Search", placeholder="Actor, role, kind or exam", key="ledger_search", width=320)
-            pressed = st.button("Verify the ledger", type="primary", icon=":material/verified:", key="verify")
+    top = st.container()
+    which = asked_filter(room)
+    pressed = _actions(room)
     if pressed:
         with st.spinner("Verifying every entry, signature and picture ..."):
             st.session_state[_RESULT] = verify_room(room)
@@ -60,7 +37,7 @@ def draw(room: Room) -> None:
     chosen = _chosen(room)
     left, right = st.columns([0.52, 0.48], gap="medium")
     with left:
-        listed = _list(room, LedgerFilter(kind=None if kind == _EVERY else kind, search=search.strip()))
+        listed = _list(room, which)
     with right:
         if chosen is None:
             st.info("Choose an entry on the left to see what it holds, its proof, and what stood behind it.")
@@ -71,10 +48,26 @@ def draw(room: Room) -> None:
         st.subheader("Ledger", anchor=False)
 
 
+def _actions(room: Room) -> bool:
+    """Verification and export of the whole ledger; True when it is to be verified."""
+    with st.container(horizontal=True):
+        pressed = st.button("Verify the ledger", type="primary", icon=":material/verified:", key="verify")
+        st.download_button(
+            "Export with proofs",
+            data=partial(ledger_bytes, actor()),
+            file_name="ledger.jsonl",
+            mime="application/jsonl",
+            on_click="ignore",
+            icon=":material/download:",
+            key="export",
+        )
+    return pressed
+
+
 def _list(room: Room, which: LedgerFilter) -> tuple[Entry, ...]:
     total = ledger_page(room, which, 0, 1).total
     if not total:
-        st.info("No entry matches. Choose “every kind”, or clear the search.")
+        st.info("No entry matches. Choose “every kind”, or clear what is searched for.")
         return ()
     page = listing.rows_page("ledger_page", total, _PAGE_SIZE)
     entries = ledger_page(room, which, page * _PAGE_SIZE, _PAGE_SIZE).entries
@@ -101,8 +94,10 @@ def _chosen(room: Room) -> Entry | None:
 def _entry(room: Room, entry: Entry) -> None:
     st.markdown(f"**Entry {entry.number}: {entry.kind}**")
     st.caption(f"{entry.time:%Y-%m-%d %H:%M:%S} UTC by {entry.actor}, role {entry.role}")
-    names = ["What it holds", "Proof"] + (["Trace"] if entry.kind == "prediction" else [])
-    tabs = st.tabs(names, default="Trace" if entry.kind == "prediction" else None)
+    scored = entry.kind == "prediction"
+    others = rivals(room, entry) if scored else []
+    names = ["What it holds", "Proof"] + ["Trace"] * scored + ["Compare models"] * bool(others)
+    tabs = st.tabs(names, default="Trace" if scored else None)
     with tabs[0]:
         st.json(json.loads(entry.body), expanded=2)
     with tabs[1]:
@@ -111,9 +106,12 @@ def _entry(room: Room, entry: Entry) -> None:
         st.code(f"{entry.leaf}\n{entry.previous}", language=None, wrap_lines=True)
         st.caption(f"Signed checkpoint over the first {checkpoint.size} entries")
         st.code(checkpoint.note, language=None, wrap_lines=True)
-    if entry.kind == "prediction":
+    if scored:
         with tabs[2]:
             trace_view(room, entry.number)
+    if others:
+        with tabs[3]:
+            comparison(entry, others)
 
 
 def _verified(result: Verification) -> None:
