@@ -24,13 +24,14 @@ class EntryRow(Base):
     """One entry. All columns but number, body and leaf repeat the body, to find entries by.
 
     No column but the number is unique: INSERT OR REPLACE deletes rows that collide on any unique column, and SQLite
-    runs no DELETE trigger for them.
+    runs no DELETE trigger for them. One index holds all that is searched, for the bodies lie between the other columns.
     """
 
     __tablename__ = "entry"
+    __table_args__ = (Index("ix_entry_found", "kind", "number", "time", "actor", "role", "exam_id"),)
 
     number: Mapped[int] = mapped_column(_NUMBER, primary_key=True, autoincrement=False)
-    kind: Mapped[str] = mapped_column(Text, index=True)
+    kind: Mapped[str] = mapped_column(Text)
     time: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(Text)
@@ -63,7 +64,10 @@ class IdentityRow(Base):
 
 
 class PredictionRow(Base):
-    """What the worklist asks of a prediction's body. `below` is how far the margin lies under the operating point."""
+    """What the worklist asks of a prediction's body. `below` is how far the margin lies under the operating point.
+
+    `previous` is the prediction of the same exam before it: by that one index tells which is an exam's newest.
+    """
 
     __tablename__ = "prediction"
     __table_args__ = (
@@ -87,6 +91,7 @@ class PredictionRow(Base):
     notes: Mapped[int] = mapped_column(Integer)
     refused_images: Mapped[int] = mapped_column(Integer)
     synthetic: Mapped[int] = mapped_column(Integer)
+    previous: Mapped[int | None] = mapped_column(_NUMBER, index=True)
 
 
 class MatchRow(Base):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from audit.entries import Entry, decode, format_time
 from audit.models import (
@@ -29,6 +29,8 @@ from medproto.errors import AuditError
 
 #: Order of the decisions in the worklist.
 URGENCY: Final = {"flagged": 0, "no decision": 1, "not flagged": 2}
+#: The column of predictions that says which was the exam's newest before.
+LINK: Final = "previous"
 _PIECE = 200
 
 Values = dict[str, Any]
@@ -41,7 +43,7 @@ class _FormlessError(Exception):
 
 
 def rows_of(entry: Entry) -> Rows:
-    """Every row that this entry's body dictates."""
+    """Every row that this entry's body dictates; all but `LINK`, which the rows before it dictate."""
     derive = _BY_KIND.get(entry.kind)
     if derive is None:
         return {}
@@ -57,9 +59,23 @@ def project(conn: Connection, entries: Iterable[Entry]) -> None:
     for entry in entries:
         for table, rows in rows_of(entry).items():
             collected.setdefault(table, []).extend(rows)
+    _link(conn, collected.get(PredictionRow, []))
     for table in DERIVED:
         if rows := collected.get(table):
             conn.execute(insert(table), rows)
+
+
+def _link(conn: Connection, predictions: list[Values]) -> None:
+    """Let each prediction name the one of the same exam before it."""
+    if not predictions:
+        return
+    exams = {row["exam_id"] for row in predictions}
+    query = select(PredictionRow.exam_id, func.max(PredictionRow.number).label("number"))
+    query = query.where(PredictionRow.exam_id.in_(exams)).group_by(PredictionRow.exam_id)
+    newest = {row.exam_id: row.number for row in conn.execute(query)}
+    for row in predictions:
+        row[LINK] = newest.get(row["exam_id"])
+        newest[row["exam_id"]] = row["number"]
 
 
 def fill(conn: Connection) -> None:

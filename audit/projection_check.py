@@ -18,7 +18,7 @@ from audit.database import reading
 from audit.entries import Entry, decode
 from audit.findings import MAX_FAULTS, Fault, span
 from audit.models import DERIVED, Base
-from audit.projection import KINDS_WITH_ROWS, rows_of
+from audit.projection import KINDS_WITH_ROWS, LINK, rows_of
 from medproto.errors import AuditError, LedgerDamaged
 
 GUARANTEE: Final = 10
@@ -33,6 +33,10 @@ _NUMBERS = text("SELECT number FROM entry WHERE kind IN :kinds AND number > :sin
 )
 _BODIES = text("SELECT number, body FROM entry WHERE number IN :numbers ORDER BY number").bindparams(
     bindparam("numbers", expanding=True)
+)
+_WRONG_LINKS = text(
+    f"SELECT number FROM (SELECT number, {LINK}, LAG(number) OVER (PARTITION BY exam_id ORDER BY number) AS wanted "
+    f"FROM prediction) AS linked WHERE number > :since AND COALESCE({LINK}, 0) <> COALESCE(wanted, 0) ORDER BY number"
 )
 
 _Row = tuple[Any, ...]
@@ -63,8 +67,9 @@ class _Pass:
 
     def faults(self, conn: Connection) -> Iterator[tuple[int, str]]:
         """Number of the entry and a sentence, for everything that is wrong."""
-        streams = [_Stream(conn, table, self.last) for table in DERIVED]
-        for number, entry in _entries(conn, self.last):
+        since = self.last
+        streams = [_Stream(conn, table, since) for table in DERIVED]
+        for number, entry in _entries(conn, since):
             yield from _strays(streams, number)
             wanted = rows_of(entry) if entry is not None else {}
             for stream in streams:
@@ -73,6 +78,8 @@ class _Pass:
                     yield number, f"entry {number}: {words}."
             self.last = number
         yield from _strays(streams, _NONE)
+        for number in conn.execute(_WRONG_LINKS, {"since": since}).scalars():
+            yield number, f"entry {number}: its row in prediction names another {LINK} one than the exam has."
         for stream in streams:
             if stream.left:
                 yield self.last, f"entry {self.last}: a row in {stream.name} behind its own has no number."
@@ -83,7 +90,7 @@ class _Stream:
 
     def __init__(self, conn: Connection, table: type[Base], since: int) -> None:
         self.table, self.name = table, table.__tablename__
-        self._columns = table.__table__.columns.keys()
+        self._columns = [column.name for column in table.__table__.columns if column.name != LINK]
         self._values = itemgetter(*self._columns)
         #: Place of the column that tells the rows of one entry apart.
         self._key = len(table.__table__.primary_key.columns) - 1

@@ -135,7 +135,7 @@ def worklist(room: Room, status: Status | None = None) -> list[WorklistItem]:
 def _listed(query: _Query, which: WorklistFilter) -> _Query:
     """The query, narrowed to the exams that match: each by its newest prediction, and none that was erased."""
     query = query.where(
-        ~exists().where(_later.exam_id == PredictionRow.exam_id, _later.number > PredictionRow.number),
+        ~exists().where(_later.previous == PredictionRow.number),
         ~exists().where(ErasureRow.patient_id == PredictionRow.patient_id),
     )
     if which.decision is not None:

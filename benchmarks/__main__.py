@@ -50,7 +50,8 @@ def main() -> None:
     print(f"{'job':<58} {'ours':>12}  {'plain':>12}", flush=True)
     ledger(50)
     # programs of their own: their workers, as the readers of untrusted files, start without torch
-    for name in ("ingest", "loading", "layer", "warm_up", "projection", "last_layer", "explanation", "report"):
+    names = ("ingest", "loading", "layer", "warm_up", "projection", "last_layer", "explanation", "report", "worklist")
+    for name in names:
         print(flush=True)
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 

@@ -14,11 +14,12 @@ from audit.database import reading
 from audit.entries import EntryDraft
 from audit.findings import Knowledge
 from audit.models import DERIVED, ComplaintRow, ErasureRow, PredictionRow, ReviewRow
-from audit.room import Room
-from audit.service import Opinion, prediction, review
+from audit.room import BundleScorer, Room
+from audit.service import Opinion, prediction, review, score_exam
 from audit.verification import verify
 from tests.audit.attacking import assert_named, attack, verified
 from tests.audit.conftest import READER
+from tests.audit.factory import BUNDLE_ID, make_scored, scorer_of
 
 TABLES = [table.__tablename__ for table in DERIVED]
 
@@ -42,7 +43,9 @@ def blamed(room: Room, home: Path) -> Path:
 
 def test_a_row_says_what_its_body_says(room: Room) -> None:
     record = prediction(room, 3)[1]
-    first = rows(room, PredictionRow)[0]
+    again = score_exam(room, [], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(make_scored(exam="0"))), READER)
+    first, *others = rows(room, PredictionRow)
+    assert [(row[0], row[-1]) for row in (first, *others)] == [(3, None), (5, None), (7, None), (again.number, 3)]
     assert first[:4] == (3, record.exam_id, record.patient_id, record.bundle_id)
     assert first[7:13] == (0, record.margin, 2.0, 2.0 - record.margin, record.probability, 1)
     blamed = record.matches[1].prototype_id
@@ -91,7 +94,9 @@ def test_a_row_that_no_body_calls_for_is_named(blamed: Path, table: str) -> None
     copied = ", ".join("8" if name == "number" else name for name in columns)
     attack(blamed, f"INSERT INTO {table} SELECT {copied} FROM {table} LIMIT 1")
     # 8 is an exam that was opened: of a kind that has no rows at all
-    assert verified(blamed) == (1, [f"entry 8: rows in {table} that no entry calls for."])
+    code, faults = verified(blamed)
+    assert (code, faults[0]) == (1, f"entry 8: rows in {table} that no entry calls for.")
+    assert all(sentence.startswith("entry 8: ") for sentence in faults)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +111,7 @@ def test_a_row_that_no_body_calls_for_is_named(blamed: Path, table: str) -> None
         ("UPDATE erasure SET patient_id = x'00' WHERE number = 13", 13, "patient_id"),
         ("UPDATE bundle_use SET bundle_id = 'patient Meier' WHERE number = 2", 2, "bundle_id"),
         ("UPDATE review SET amends = 9 WHERE number = 12", 12, "amends"),
+        ("UPDATE prediction SET previous = 3 WHERE number = 7", 7, "previous"),
     ],
 )
 def test_an_altered_row_is_named_with_its_column_and_not_its_content(

@@ -20,6 +20,8 @@ _KEYS = {
     "bundle_use": ("number",),
 }
 _INDEXES = {
+    "ix_entry_found": ("entry", "kind", "number", "time", "actor", "role", "exam_id"),
+    "ix_prediction_previous": ("prediction", "previous"),
     "ix_prediction_priority": ("prediction", "urgency", "below", "number"),
     "ix_prediction_exam_id": ("prediction", "exam_id", "number"),
     "ix_prototype_match_prototype_id": ("prototype_match", "prototype_id", "number"),
@@ -49,6 +51,7 @@ def upgrade() -> None:
     """Create the tables, empty."""
     _create_predictions()
     _create_reviews()
+    op.drop_index("ix_entry_kind", "entry")
     for name, (table, *columns) in _INDEXES.items():
         op.create_index(name, table, columns)
     triggers = _POSTGRESQL if op.get_bind().dialect.name == "postgresql" else _SQLITE
@@ -72,6 +75,7 @@ def _create_predictions() -> None:
         *(_real(name) for name in ("margin", "operating_margin", "below")),
         sa.Column("probability", sa.Float(53)),
         *(_whole(name) for name in ("warnings", "notes", "refused_images", "synthetic")),
+        sa.Column("previous", _NUMBER),
     )
     op.create_table(
         "prototype_match",
