@@ -105,4 +105,7 @@ def restore_backup(
     lost = span(restored + 1, known) if known > restored else "no entry, as far as is known"
     out().print(f"entry {entry.number}: restored {restored} entries; lost: {lost}; from now on verify with")
     out().print(escape(entry.payload["new_key"]))
-    out().print("Patients who were erased after the backup was made are back: erase them again.")
+    with open_room(home, ledger) as room:
+        again = room.ledger.count() - entry.number
+    out().print(f"patients erased again, as the ledger that was here said: {again}")
+    out().print("Whoever was erased after the backup by a ledger that could not be read is back: erase them again.")

@@ -8,6 +8,7 @@
 3. The ledger goes on with an entry that names the gap, under a new key: the old key never signs a size a second time,
    and a checkpoint over a lost entry cannot be taken for one over an entry written since.
 4. What was there is moved aside, not deleted; evidence is only ever added.
+5. Patients whom the ledger that is here erased since the backup, as its signed head proves, are erased again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from audit.backup import DATABASES, Backup, backed_up_anchors, read_backup
 from audit.database import open_engine, read_url, reading, revision_of
 from audit.dumping import load
 from audit.entries import Entry, EntryDraft
+from audit.erasing_again import erase_again, erased_since
 from audit.evidence import EvidenceStore
 from audit.findings import Knowledge, KnownHead, span
 from audit.heads import read_heads
@@ -89,6 +91,7 @@ def restore(order: RestoreOrder, actor: Actor) -> Entry:
     known = _known_heads(order, backup)
     newest = max(known, key=lambda head: head.checkpoint.size)
     _refuse_older(order, backup, newest)  # 2
+    gone = erased_since(order.home, backup.head.size) if order.url is None else ()
     with changing_keys(keys), _database_in(order, backup) as ledger:
         _verify(ledger, order, backup, known)  # 1
         _copy_evidence(order)
@@ -99,6 +102,7 @@ def restore(order: RestoreOrder, actor: Actor) -> Entry:
             ledger.close()
             _move_in_place(order.home)  # 4
         promote_next_key(keys, PublicKey.from_vkey(str(entry.payload["new_key"])))
+    erase_again(order.home, order.url, gone, actor)  # 5
     return entry
 
 

@@ -17,13 +17,17 @@ from audit.backup import make_backup
 from audit.cli import app
 from audit.dumping import find_tool
 from audit.entries import EntryDraft
+from audit.erasure import erase, finish_erasures
+from audit.evidence import sealed_of
 from audit.findings import Verification
+from audit.identity import secret_behind
 from audit.restoring import RestoreOrder, restore
 from audit.room import open_room, verify_room
 from audit.rotation import key_history, rotate_key
 from audit.signing import KEY_FILE, PublicKey
 from medproto.errors import AuditError, KeyProblem, LedgerTampered, LedgerUnavailable
 from tests.audit.attacking import SIZE, append_one, attack
+from tests.audit.factory import make_scored
 from tests.audit.test_rotation import ADMIN, sentences
 
 
@@ -59,6 +63,34 @@ def test_an_older_state_is_refused_and_then_restored_with_its_gap_named(home: Pa
         assert (result.size, sentences(result)) == (13, [])
         assert "entry 12: restored from a backup of 11 entries; lost: entries 12 to 14." in result.notices
     assert len(list(home.glob("ledger.sqlite.replaced-*"))) == 1
+
+
+def test_patients_erased_since_the_backup_are_erased_again(home: Path, tmp_path: Path) -> None:
+    patient, other = (make_scored(exam=exam).prediction.patient_id for exam in ("0", "1"))
+    with open_room(home) as room:
+        make_backup(room, tmp_path / "backup")
+        erase(room, patient, "order", ADMIN)
+        finish_erasures(room)
+    entry = restore(RestoreOrder(tmp_path / "backup", home, reason="disk failure", accept_older=True), ADMIN)
+    with open_room(home) as room:
+        again = room.ledger.entry(entry.number + 1)
+        assert (again.kind, again.payload["patient_id"], again.payload["reason"]) == ("erasure", patient, "order")
+        assert secret_behind(room.ledger.engine, patient) is None
+        assert secret_behind(room.ledger.engine, other) is not None
+        sealed = sealed_of(room.ledger.entry(3).payload)
+        assert not any(room.evidence.present(name) for name in sealed.values())
+    assert sentences(verified(home)) == []
+
+
+def test_an_erasure_that_the_replaced_ledger_cannot_prove_is_not_repeated(home: Path, tmp_path: Path) -> None:
+    patient = make_scored(exam="0").prediction.patient_id
+    with open_room(home) as room:
+        make_backup(room, tmp_path / "backup")
+        erase(room, patient, "order", ADMIN)
+    attack(home, "UPDATE entry SET leaf = '" + "00" * 32 + "' WHERE number = 12")
+    restore(RestoreOrder(tmp_path / "backup", home, reason="disk failure", accept_older=True), ADMIN)
+    with open_room(home) as room:
+        assert secret_behind(room.ledger.engine, patient) is not None
 
 
 def test_checkpoints_over_lost_entries_are_told_from_those_since(home: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_attachment_holds_the_stored_bytes_of_entry_and_reviews_and_every_pictur
     assert fields["software"]["reportlab"]
 
 
-def test_words_of_a_review_are_on_the_pages_and_not_in_the_attachment(room: Room) -> None:
+def test_words_of_a_review_are_not_in_its_attached_entry(room: Room) -> None:
     held, pdf = held_in(room)
     assert held.reviews[0].record.review.verdict == "agree"
     assert json.loads(json.loads(attachment_of(pdf))["reviews"][0]["entry"])["payload"]["comment"] == ""
