@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +33,11 @@ def in_full_depth(scored: Scored) -> Scored:
     return Scored(scored.prediction.model_copy(update={"images": tuple(images)}), kept)
 
 
-def score_deep(home: Path) -> Entry:
-    """Score such an exam into this home."""
-    scored = in_full_depth(make_scored("flagged", exam="deep"))
-    path = home.parent / "deep.dcm"
-    path.write_bytes(b"deep")
+def score_deep(home: Path, exam: str = "deep", **changes: Any) -> Entry:
+    """Score such an exam into this home; `changes` replace fields of its prediction."""
+    scored = in_full_depth(make_scored("flagged", exam, **changes))
+    path = home.parent / f"{exam}.dcm"
+    path.write_bytes(exam.encode())
     with open_room(home, create=True) as room:
         judge = BundleScorer(BUNDLE_ID, "factory-phantom", lambda paths, pseudonymise: scored)
         return score_exam(room, [path], judge, Actor("ada.scorer", "service"))

@@ -20,7 +20,7 @@ from medproto.records import Prediction, Scored
 from medproto.summary import Evidence, opposing, supporting
 from tests.audit.factory import checked, make_scored
 from ui.evidence_html import PATCH_CONTEXT, card_html, conclusion_html, waterfall_html
-from ui.viewing.wall import wall_of
+from ui.viewing.wall import Exam, wall_of
 
 
 def cards(scored: Scored) -> list[str]:
@@ -31,7 +31,7 @@ def cards(scored: Scored) -> list[str]:
 
 def marks(scored: Scored) -> list[dict[str, Any]]:
     """All that the viewer outlines."""
-    slots = [slot for row in wall_of(1, scored.prediction)["rows"] for slot in row if slot and slot["image"]]
+    slots = [slot for row in wall_of(Exam(1, scored.prediction))["rows"] for slot in row if slot and slot["image"]]
     return [mark for slot in slots for mark in slot["image"]["marks"]]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from audit.service import LedgerFilter, ledger_page, open_room
 from medproto.ingest import pixels as steps
 from tests.audit.factory import VIEWS
 from tests.ui.deep import HARDER, WINDOW, samples_of, score_deep
@@ -22,20 +24,21 @@ PLACE = VIEWS.index(("R", "MLO"))
 
 
 @pytest.fixture(scope="module")
-def exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
-    """A browser, and the address of an exam in full depth."""
+def exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str, Path]]:
+    """A browser, the address of an exam in full depth whose patient has an earlier one, and their home."""
     folder = tmp_path_factory.mktemp("viewer")
-    entry = score_deep(folder / "home")
+    score_deep(folder / "home", "before", patient_id="patient-0011223344556677")
+    entry = score_deep(folder / "home", patient_id="patient-0011223344556677")
     with served(folder / "home", folder / "server.log", "--demo") as where, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield browser, f"{where}/exam?entry={entry.number}"
+        yield browser, f"{where}/exam?entry={entry.number}", folder / "home"
         browser.close()
 
 
 @pytest.fixture
-def page(exam: tuple[Browser, str]) -> Iterator[Page]:
+def page(exam: tuple[Browser, str, Path]) -> Iterator[Page]:
     """The exam, opened at 1280 x 800."""
-    browser, address = exam
+    browser, address, _ = exam
     opened = browser.new_page(viewport={"width": 1280, "height": 800})
     opened.set_default_timeout(60_000)
     expect.set_options(timeout=60_000)
@@ -156,3 +159,21 @@ def test_one_view_alone_and_the_list_of_keys(page: Page) -> None:
     expect(page.get_by_role("region", name="Keys")).to_contain_text("measure a length")
     press(page, "Escape")
     expect(page.get_by_role("region", name="Keys")).to_be_hidden()
+
+
+def test_the_earlier_exam_hangs_beside_and_is_written_down(page: Page, exam: tuple[Browser, str, Path]) -> None:
+    with open_room(exam[2]) as room:
+        (before,) = (e for e in ledger_page(room, LedgerFilter(kind="prediction"), 1, 1).entries)
+        assert not ledger_page(room, LedgerFilter(kind="exam opened", refers_to=before.number)).total
+    page.locator(".viewer").get_by_role("button", name="Prior").click()
+    expect(page.locator(".pane:visible canvas")).to_have_count(8)
+    beside = page.get_by_role("img", name="R MLO, EARLIER EXAM, scored 20")
+    expect(beside).to_be_visible()
+    complete(page)
+    press(page, "3")
+    expect(page.locator(".pane:visible canvas")).to_have_count(2)
+    expect(beside).to_be_visible()
+    press(page, "Escape", "p")
+    expect(page.locator(".pane:visible canvas")).to_have_count(4)
+    with open_room(exam[2]) as room:
+        assert ledger_page(room, LedgerFilter(kind="exam opened", refers_to=before.number)).total == 1

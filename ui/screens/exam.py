@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from audit.report_words import legend_words
-from audit.service import Room, WorklistFilter, exam_opened, prediction, worklist_page
+from audit.service import Room, WorklistFilter, WorklistItem, exam_opened, prediction, worklist_page
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
 from medproto.summary import opposing, supporting
@@ -16,10 +16,12 @@ from ui.drafts import ask_before_leaving, draft_of, leave, leaving, moved_on
 from ui.export import report_bytes
 from ui.opening import EXAM_PAGE, WORKLIST_PAGE, actor, banners, shown
 from ui.reading import ASKED, CHOICE, reading
-from ui.viewing.component import ALL, viewer
-from ui.viewing.wall import labels_of
+from ui.viewing.component import ALL, Asked, Told, viewer
+from ui.viewing.wall import Exam, earlier_exam, labels_of
 
 _ENTRY = "exam_entry"
+#: Whether the patient's earlier exam hangs beside.
+_PRIOR = "exam_prior"
 
 
 def draw(room: Room) -> None:
@@ -37,7 +39,7 @@ def draw(room: Room) -> None:
     wide = bool(st.session_state.get("exam_large"))
     left, right = (st.container(), st.container()) if wide else st.columns([0.54, 0.46], gap="medium")
     with left, st.container(key="exam_views"):
-        _views(number, record)
+        _views(room, number, record)
     with right:
         reading(number)
 
@@ -127,13 +129,16 @@ def _open(number: int) -> None:
     st.switch_page(EXAM_PAGE, query_params={"entry": str(number)})
 
 
-def _views(number: int, record: Prediction) -> None:
+def _views(room: Room, number: int, record: Prediction) -> None:
     labels = labels_of(record)
     # The choice outlives the exam it was made on: the next one may not have that label.
     if st.session_state.setdefault(CHOICE, ALL) not in (ALL, *labels):
         st.session_state[CHOICE] = ALL
     choice = st.segmented_control("Show the evidence of", [ALL, *labels], key=CHOICE, label_visibility="collapsed")
-    viewer((number, record), choice or ALL, st.session_state.get(ASKED, 0), _choose)
+    earlier = earlier_exam(room, number, record)
+    prior = _earlier(room, earlier) if earlier and st.session_state.get(_PRIOR) else None
+    told = Told(_choose, _toggle_prior if earlier else None)
+    viewer(Exam(number, record), prior, Asked(choice or ALL, st.session_state.get(ASKED, 0)), told)
     st.caption(
         "Numbered boxes speak for the class, lettered ones against it; “All” shows the numbered ones. "
         f"{legend_words((*supporting(record), *opposing(record)))} "
@@ -143,6 +148,17 @@ def _views(number: int, record: Prediction) -> None:
 
 def _choose(label: str) -> None:
     st.session_state[CHOICE] = label
+
+
+def _toggle_prior() -> None:
+    st.session_state[_PRIOR] = not st.session_state.get(_PRIOR)
+
+
+def _earlier(room: Room, item: WorklistItem) -> Exam:
+    """The exam that was scored before this one; looking at it is written down like any other opening."""
+    _, record = prediction(room, item.number)
+    _write_opened(room, item.number)
+    return Exam(item.number, record, f"EARLIER EXAM, scored {item.time:%Y-%m-%d}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ function commandsOf(viewer) {
     [["E"], "Shift E", "evidence before", "", () => viewer.nextEvidence(-1)],
     [["l"], "L", "measure a length: drag a line", "Ruler", () => viewer.toggleRuler()],
     [["m"], "M", "magnifier under the pointer", "Lens", toggle("lens")],
-    [["p"], "P", "earlier exam beside this one", viewer.data.prior ? "Prior" : "", () => viewer.togglePrior()],
+    [["p"], "P", "earlier exam beside this one", viewer.data.offersPrior ? "Prior" : "", () => viewer.togglePrior()],
     [["1", "2", "3", "4"], "1 to 4", "one view alone; double-click does it too", "", (key) => viewer.showPlace(Number(key) - 1)],
     [["0", "Escape"], "0 or Esc", "back to all views; lines are removed", "", () => viewer.allViews()],
     [["?"], "?", "this list", "Keys", () => viewer.toggleHelp()],
@@ -109,7 +109,7 @@ function makeToolbar(viewer) {
 function refreshToolbar(viewer) {
   const { state, buttons } = viewer;
   const pressed = { Invert: state.look.invert, Heatmap: state.heat, Boxes: state.boxes, Ruler: state.measure };
-  Object.assign(pressed, { Lens: state.lens, Prior: state.prior });
+  Object.assign(pressed, { Lens: state.lens, Prior: Boolean(viewer.data.prior) });
   for (const [name, on] of Object.entries(pressed)) buttons[name]?.setAttribute("aria-pressed", String(on));
   viewer.strength.value = String(Math.round(state.opacity * 100));
   viewer.strength.disabled = !state.heat;

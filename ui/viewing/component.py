@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
 
-from medproto.records import Prediction
-from ui.viewing.wall import labels_of, wall_of
+from ui.viewing.wall import Exam, labels_of, wall_of
 
 #: What the segmented control says for all evidence that speaks for the class.
 ALL: Final = "All"
@@ -19,30 +19,52 @@ _SCRIPTS: Final = ("greys", "tiles", "geometry", "marks", "pane", "pointer", "co
 _KEY: Final = "viewer"
 
 
-def viewer(exam: tuple[int, Prediction], choice: str, asked: int, choose: Callable[[str], None]) -> None:
-    """All views of an exam.
+@dataclass(frozen=True)
+class Asked:
+    """What the page wants shown.
 
     Args:
-        exam: number of its entry, and its record.
-        choice: label of the evidence to show, or `ALL`; when it changes, every view moves to it.
-        asked: any other number moves the views there again.
-        choose: called with a label when somebody chooses evidence inside the viewer.
+        choice: label of the evidence to show, or `ALL`; when it changes, every view moves to it. None: no evidence.
+        times: any other number moves the views there again.
     """
-    number, prediction = exam
-    data = wall_of(number, prediction) | {
-        "key": f"{number} {prediction.exam_id}",
-        "labels": labels_of(prediction),
-        "choice": choice,
-        "asked": asked,
-        "prior": None,
+
+    choice: str | None
+    times: int = 0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is called when somebody asks the page for something inside the viewer.
+
+    Args:
+        choose: for the evidence of a label.
+        prior: for the earlier exam, or to take it away; None where there is none.
+    """
+
+    choose: Callable[[str], None]
+    prior: Callable[[], None] | None = None
+
+
+def viewer(exam: Exam, prior: Exam | None, asked: Asked, told: Told) -> None:
+    """All views of an exam; beside them those of an earlier one, where it is given."""
+    blind = asked.choice is None
+    data = wall_of(exam, evidence=not blind) | {
+        "key": f"{exam.number} {exam.record.exam_id}{' blind' if blind else ''}",
+        "labels": [] if blind else labels_of(exam.record),
+        "choice": asked.choice or ALL,
+        "asked": asked.times,
+        "prior": wall_of(prior, evidence=False) if prior else None,
+        "offersPrior": told.prior is not None,
     }
-    _component()(data=data, key=_KEY, on_clicked_change=partial(_clicked, choose))
+    _component()(
+        data=data, key=_KEY, on_clicked_change=partial(_clicked, told), on_prior_change=told.prior or (lambda: None)
+    )
 
 
-def _clicked(choose: Callable[[str], None]) -> None:
+def _clicked(told: Told) -> None:
     label = st.session_state[_KEY].clicked
     if label:
-        choose(str(label))
+        told.choose(str(label))
 
 
 @cache

@@ -7,7 +7,7 @@ class Viewer {
     Object.assign(this, { root, data, tell, due: false, opened: performance.now() });
     this.state = {
       ...{ scale: 1, across: 0, down: 0, fitted: true, look: plainLook(), heat: true, opacity: 1, boxes: true },
-      ...{ lens: false, measure: false, prior: false, only: null, lines: [], pointer: null, readout: true },
+      ...{ lens: false, measure: false, only: null, lines: [], pointer: null, readout: true },
       choice: data.choice,
     };
     this.changed = this.changed.bind(this);
@@ -27,21 +27,18 @@ class Viewer {
   hang() {
     const host = { changed: this.changed, clicked: (label) => this.pick(label) };
     const exams = [this.data, ...(this.data.prior ? [this.data.prior] : [])];
-    this.rows = this.data.rows.map((row) => ({ gaps: row.every((slot) => !slot?.image), panes: [] }));
-    exams.forEach((exam, earlier) => {
-      exam.rows.forEach((row, i) => {
-        this.rows[i] ??= { gaps: true, panes: [] };
-        for (const slot of row) {
+    const rows = Math.max(...exams.map((exam) => exam.rows.length));
+    this.rows = Array.from({ length: rows }, (_, i) =>
+      exams.flatMap((exam, earlier) =>
+        (exam.rows[i] ?? [null, null]).map((slot) => {
           const pane = makePane(slot, { ...host, note: exam.note, synthetic: exam.synthetic });
           pane.earlier = earlier === 1;
-          pane.element.classList.toggle("earlier", pane.earlier);
           if (pane.image) listenOn(pane, this);
-          if (!pane.image) pane.outer = slot;
-          this.rows[i].panes.push(pane);
-        }
-      });
-    });
-    this.panes = this.rows.flatMap((row) => row.panes);
+          return pane;
+        }),
+      ),
+    );
+    this.panes = this.rows.flat();
     this.wall.replaceChildren(...this.panes.map((pane) => pane.element));
   }
 
@@ -61,14 +58,14 @@ class Viewer {
   }
 
   layOut() {
-    const { only, prior } = this.state;
-    const columns = (only === null ? 2 : 1) * (prior ? 2 : 1);
+    const { only } = this.state;
+    const columns = (only === null ? 2 : 1) * (this.data.prior ? 2 : 1);
     for (const pane of this.panes) {
       const twin = only !== null && pane.earlier && pane.image?.title === only.image.title;
-      pane.element.hidden = (pane.earlier && !prior) || (only !== null && pane !== only && !twin);
+      pane.element.hidden = only !== null && pane !== only && !twin;
     }
     this.wall.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-    const heights = this.rows.map((row) => (row.panes.some((p) => p.image && !p.element.hidden) ? "minmax(0, 1fr)" : "2.2rem"));
+    const heights = this.rows.map((row) => (row.some((pane) => pane.image) ? "minmax(0, 1fr)" : "2.2rem"));
     this.wall.style.gridTemplateRows = only === null ? heights.join(" ") : "minmax(0, 1fr)";
     for (const pane of this.shown()) {
       pane.width = Math.max(1, pane.element.clientWidth);
@@ -160,10 +157,22 @@ class Viewer {
     this.say(this.state.measure ? "Ruler: drag a line over a view." : "");
   }
 
+  /** The page opens the earlier exam, which is written down, and hands it over. */
   togglePrior() {
-    if (!this.data.prior) return this.say("There is no earlier exam of this patient here.");
-    this.state.prior = !this.state.prior;
-    this.layOut();
+    if (this.data.offersPrior) this.tell("prior", true);
+    else this.say("There is no earlier exam of this patient here.");
+  }
+
+  /** Take over what the page hands over anew. */
+  update(data, tell) {
+    const { choice, asked, prior } = this.data;
+    Object.assign(this, { data, tell });
+    if (JSON.stringify(data.prior) !== JSON.stringify(prior)) {
+      Object.assign(this.state, { only: null, fitted: true });
+      this.hang();
+      this.layOut();
+    }
+    if (data.asked !== asked || (data.choice !== choice && data.choice !== this.state.choice)) this.choose(data.choice);
   }
 
   showPlace(place) {
@@ -208,10 +217,9 @@ export default function (component) {
     viewer = new Viewer(root, data, setTriggerValue);
     SEEN.set(root, viewer);
     if (data.choice !== "All") viewer.choose(data.choice);
-  } else if (data.choice !== viewer.state.choice || data.asked !== viewer.data.asked) {
-    viewer.choose(data.choice);
+  } else {
+    viewer.update(data, setTriggerValue);
   }
-  Object.assign(viewer, { data, tell: setTriggerValue });
   return () => {
     SEEN.get(root)?.close();
     SEEN.delete(root);

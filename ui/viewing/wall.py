@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from audit.report_hanging import HangingRow, Slot, TaggedBox, boxes_on, cells_on, hang, window
+from audit.service import Room, WorklistFilter, WorklistItem, worklist_page
 from medproto.records import Box, ImageRecord, Prediction
 from medproto.summary import Evidence, opposing, supporting
 
@@ -14,20 +16,41 @@ from medproto.summary import Evidence, opposing, supporting
 Size = tuple[float, float]
 
 
-def wall_of(number: int, prediction: Prediction, note: str = "") -> dict[str, Any]:
+@dataclass(frozen=True)
+class Exam:
+    """An exam that is shown: its entry, its record, and what is printed on every view beside its title."""
+
+    number: int
+    record: Prediction
+    note: str = ""
+
+
+def wall_of(exam: Exam, evidence: bool = True) -> dict[str, Any]:
     """The rows of one exam's wall, as plain data.
 
     Args:
-        number: its entry.
-        prediction: its record.
-        note: what is printed on every view beside its title.
+        exam: what hangs there.
+        evidence: with boxes and maps; without, nothing of them is handed over.
     """
+    prediction = exam.record
     stage = _stage(prediction)
     rows = [
-        [_slot(slot, side, (number, prediction), stage) for slot, side in _places(row)]
+        [_slot(slot, side, (exam.number, prediction), stage) for slot, side in _places(row)]
         for row in hang(prediction.images)
     ]
-    return {"rows": rows, "synthetic": prediction.synthetic, "note": note}
+    for image in (slot["image"] for row in rows for slot in row if slot and slot["image"] and not evidence):
+        image |= {"marks": [], "heats": []}
+    return {"rows": rows, "synthetic": prediction.synthetic, "note": exam.note}
+
+
+def earlier_exam(room: Room, number: int, record: Prediction) -> WorklistItem | None:
+    """The patient's exam that was scored last before this entry, where there is one.
+
+    A record holds no date of the exam itself: that of the scoring is all there is to go by.
+    """
+    same = worklist_page(room, WorklistFilter(search=record.patient_id)).items
+    before = [item for item in same if item.number < number and item.exam_id != record.exam_id]
+    return max(before, key=lambda item: item.number, default=None)
 
 
 def labels_of(prediction: Prediction) -> list[str]:
