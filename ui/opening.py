@@ -111,7 +111,8 @@ def _who() -> str:
     name = f"{html.escape(who.name)}"
     if demo():
         other = (DEMO_READER if who == DEMO_AUDITOR else DEMO_AUDITOR).role
-        button = f'<button type="submit" name="role" value="{other}">be the {other}</button>'
+        # Not `role`: the page's sanitiser drops the name of anything that a form has of its own.
+        button = f'<button type="submit" name="act_as" value="{other}">be the {other}</button>'
         return f'<span class="mp-who">Nobody signs in: <b>{name}</b></span>{_form(DEMO_ROLE, button)}'
     out = '<button type="submit">Sign out</button>'
     return f'<span class="mp-who"><b>{name}</b>, {html.escape(who.role)}</span>{_form(SIGN_OUT, out)}'

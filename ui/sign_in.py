@@ -116,7 +116,7 @@ async def _play(request: Request) -> Response:
         return PlainTextResponse("There is nothing here.", 404)
     if not same_origin(request):
         return PlainTextResponse("The form was sent from another page.", 403)
-    role = parse_qs((await request.body())[:_LONGEST_FORM].decode("utf-8", "replace")).get("role", [""])[0]
+    role = parse_qs((await request.body())[:_LONGEST_FORM].decode("utf-8", "replace")).get("act_as", [""])[0]
     return _let_in(request, DEMO_AUDITOR if role == DEMO_AUDITOR.role else DEMO_READER, None, "/")
 
 

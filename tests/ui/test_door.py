@@ -129,7 +129,7 @@ def test_signing_out_ends_the_session_at_the_server(door: tuple[str, Path]) -> N
 def test_nobody_plays_a_role_where_people_sign_in(door: tuple[str, Path]) -> None:
     cookies = session_of(door[0], "Grace")
     answer = requests.post(
-        f"{door[0]}/auth/demo", data={"role": "auditor"}, cookies=cookies, headers={"Origin": door[0]}, timeout=30
+        f"{door[0]}/auth/demo", data={"act_as": "auditor"}, cookies=cookies, headers={"Origin": door[0]}, timeout=30
     )
     assert answer.status_code == 404
 
