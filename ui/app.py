@@ -15,10 +15,10 @@ def main() -> None:
     if root not in sys.path:
         sys.path.insert(0, root)
     from ui.pages import PAGES, admitted
-    from ui.style import STYLE
+    from ui.style import ICON, STYLE
 
-    # No icon of its own: Streamlit would have the browser fetch one from elsewhere.
-    st.set_page_config("medproto reading room", layout="wide", initial_sidebar_state="collapsed")
+    # Without an icon of its own the browser would be sent to fetch one from elsewhere.
+    st.set_page_config("medproto reading room", ICON, layout="wide", initial_sidebar_state="collapsed")
     pages = {page: page.streamlit_page() for page in PAGES}
     chosen = st.navigation(list(pages.values()), position="top")
     st.html(STYLE)

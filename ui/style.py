@@ -5,6 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Final
 
+#: Two breasts, chest walls together, as they hang.
+ICON: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="5" fill="#0e1114"/>'
+    '<path d="M15 5a11 11 0 0 0 0 22z" fill="#e4e8ec"/><path d="M17 5a11 11 0 0 1 0 22z" fill="#e3a94a"/></svg>'
+)
 STYLE: Final = """<style>
 .block-container{padding:4rem 2.2rem 3rem;max-width:1700px}
 .mp-banners{position:fixed;top:.95rem;right:3.8rem;z-index:999999;display:flex;gap:.6rem;align-items:center;
