@@ -13,7 +13,6 @@ from audit.room import verify_room as verify_whole
 
 _WITHOUT_SCORE = {"refusal", "failure"}
 
-worklist = guarded("worklist", listing.worklist)
 worklist_page = guarded("worklist", listing.worklist_page)
 worklist_counts = guarded("worklist", listing.worklist_counts)
 refusals = guarded("worklist", queries.refusals)

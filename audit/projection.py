@@ -61,8 +61,8 @@ def project(conn: Connection, entries: Iterable[Entry]) -> None:
             collected.setdefault(table, []).extend(rows)
     _link(conn, collected.get(PredictionRow, []))
     for table in DERIVED:
-        if rows := collected.get(table):
-            conn.execute(insert(table), rows)
+        if values := collected.get(table):
+            conn.execute(insert(table), values)
 
 
 def _link(conn: Connection, predictions: list[Values]) -> None:

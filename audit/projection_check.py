@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, Engine, bindparam, inspect, text
 
 from audit.database import reading
 from audit.entries import Entry, decode
@@ -93,7 +93,7 @@ class _Stream:
         self._columns = [column.name for column in table.__table__.columns if column.name != LINK]
         self._values = itemgetter(*self._columns)
         #: Place of the column that tells the rows of one entry apart.
-        self._key = len(table.__table__.primary_key.columns) - 1
+        self._key = len(inspect(table).primary_key) - 1
         query = text(f"SELECT {', '.join(self._columns)} FROM {self.name} WHERE number > :since ORDER BY number")
         self._rows = iter(conn.execute(query, {"since": since}, execution_options={"yield_per": _ROWS_AT_ONCE}))
         self._pending: _Row | None = None

@@ -30,7 +30,6 @@ from audit.asking import (
     trace_entry,
     trace_prototype,
     verify_room,
-    worklist,
     worklist_counts,
     worklist_page,
 )
@@ -108,7 +107,6 @@ __all__ = [
     "trace_entry",
     "trace_prototype",
     "verify_room",
-    "worklist",
     "worklist_counts",
     "worklist_page",
 ]

@@ -127,11 +127,6 @@ def worklist_counts(room: Room, which: WorklistFilter) -> WorklistCounts:
     )
 
 
-def worklist(room: Room, status: Status | None = None) -> list[WorklistItem]:
-    """Every exam of the worklist at once, in its order."""
-    return list(worklist_page(room, WorklistFilter(status=status)).items)
-
-
 def _listed(query: _Query, which: WorklistFilter) -> _Query:
     """The query, narrowed to the exams that match: each by its newest prediction, and none that was erased."""
     query = query.where(

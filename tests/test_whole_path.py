@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from audit.room import open_room, verify_room
-from audit.service import prediction, worklist
+from audit.service import WorklistFilter, prediction, worklist_page
 from audit.trace import trace_entry
 from medproto.cli import app
 from medproto.records import CONTRIBUTION_TOLERANCE
@@ -66,7 +66,7 @@ def test_bad_files_get_a_line_each_and_the_rest_of_the_batch_goes_on(trained: Tr
         assert any(word in line for line in lines), (word, lines)
     assert any("modality: got CT" in line for line in lines), lines
     with open_room(home) as room:
-        (scored,) = worklist(room)
+        (scored,) = worklist_page(room, WorklistFilter()).items
         # The truncated file names the good files' exam: it is refused within it.
         assert len(prediction(room, scored.number)[1].refused) == 1
         assert verify_room(room).verified
@@ -90,7 +90,7 @@ def test_contributions_add_up_and_trace_to_training_patches(trained: Trained, tm
     home = tmp_path / "home"
     assert run("score", trained.bundle_path, *trained.paths(), "--home", home).exit_code == 0
     with open_room(home) as room:
-        number = worklist(room)[0].number
+        number = worklist_page(room, WorklistFilter()).items[0].number
         entry, record = prediction(room, number)
         total = sum(match.contribution for match in record.matches)
         assert total == pytest.approx(record.margin, rel=CONTRIBUTION_TOLERANCE)

@@ -48,7 +48,7 @@ def test_the_list_of_questions_is_not_empty() -> None:
 @pytest.mark.parametrize(
     ("actor", "action", "let_in"),
     [
-        (READER, lambda r: service.worklist(r), True),
+        (READER, lambda r: service.worklist_page(r, service.WorklistFilter()), True),
         (READER, lambda r: service.prediction(r, 3), True),
         (READER, lambda r: service.review(r, 3, Opinion(verdict="agree"), READER), True),
         (READER, lambda r: service.ledger_page(r), False),

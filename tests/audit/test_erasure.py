@@ -24,6 +24,7 @@ from audit.report import report_for
 from audit.room import BundleScorer, Room, open_room
 from audit.service import (
     Opinion,
+    WorklistFilter,
     exam_opened,
     find_prediction,
     picture,
@@ -32,7 +33,7 @@ from audit.service import (
     reviews,
     score_exam,
     verify_room,
-    worklist,
+    worklist_page,
 )
 from medproto.errors import EvidenceErased, InputError
 from medproto.records import Pseudonymise, Scored
@@ -127,7 +128,7 @@ def test_screens_and_reports_of_an_erased_exam_say_so(room: Room, exam: int) -> 
     (signed,) = reviews(room, exam)
     assert (signed.review.verdict, signed.review.reason) == ("disagree", "")
     assert f"erased by entry {number}" in signed.review.comment
-    assert exam not in {item.number for item in worklist(room)}
+    assert exam not in {item.number for item in worklist_page(room, WorklistFilter()).items}
 
 
 def test_a_later_exam_of_the_same_patient_has_other_pseudonyms(room: Room, exam: int) -> None:

@@ -9,12 +9,13 @@ import pytest
 from audit.service import (
     BundleScorer,
     Room,
+    WorklistFilter,
     exam_opened,
     open_room,
     picture,
     score_exam,
     verify_room,
-    worklist,
+    worklist_page,
 )
 from medproto.errors import (
     AuditError,
@@ -77,7 +78,7 @@ def test_a_room_may_keep_its_ledger_on_postgresql(postgresql: str, tmp_path: Pat
     with open_room(tmp_path / "home", postgresql, create=True) as room:
         entry = score_exam(room, [], BundleScorer(BUNDLE_ID, "factory-phantom", scorer_of(make_scored())), READER)
         assert room.pseudonym("P1", "exam", "1") == room.pseudonym("P1", "exam", "1")
-        assert [item.number for item in worklist(room)] == [entry.number]
+        assert [item.number for item in worklist_page(room, WorklistFilter()).items] == [entry.number]
         assert verify_room(room).verified
     assert not (tmp_path / "home" / "ledger.sqlite").exists()
 

@@ -23,6 +23,7 @@ from audit.service import (
     Opinion,
     Room,
     Scorer,
+    WorklistFilter,
     checkpoint_of,
     exam_opened,
     file_digest,
@@ -39,7 +40,7 @@ from audit.service import (
     reviews,
     score_exam,
     verify_room,
-    worklist,
+    worklist_page,
 )
 from medproto.errors import (
     EmptyExam,
@@ -169,7 +170,7 @@ def test_a_prediction_of_another_bundle_is_a_failure(empty_room: Room, files: li
 
 
 def test_the_worklist_shows_the_newest_prediction_of_each_exam_flagged_first(room: Room) -> None:
-    items = worklist(room)
+    items = worklist_page(room, WorklistFilter()).items
     assert [(item.number, item.decision) for item in items] == [
         (3, "flagged"),
         (7, "no decision"),
@@ -178,16 +179,16 @@ def test_the_worklist_shows_the_newest_prediction_of_each_exam_flagged_first(roo
     assert (items[0].status, items[0].verdict, items[1].status) == ("reviewed", "agree", "open")
     assert (items[0].warnings, items[0].notes, items[0].refused_images, items[0].synthetic) == (1, 4, 0, True)
     assert items[1].probability is None
-    assert [item.number for item in worklist(room, "open")] == [7, 5]
+    assert [item.number for item in worklist_page(room, WorklistFilter(status="open")).items] == [7, 5]
     again = score_exam(room, [], bundle_scorer(scorer_of(make_scored(exam="0"))), READER)
-    newest = worklist(room)[0]
+    newest = worklist_page(room, WorklistFilter()).items[0]
     assert (newest.number, newest.status) == (again.number, "open")
 
 
 def test_flagged_exams_are_ordered_by_how_far_over_the_point(empty_room: Room) -> None:
     for exam, prototypes in (("a", 1), ("b", 2), ("c", 4)):
         score_exam(empty_room, [], bundle_scorer(scorer_of(make_scored(exam=exam, prototypes=prototypes))), READER)
-    margins = [item.margin - item.operating_margin for item in worklist(empty_room)]
+    margins = [item.margin - item.operating_margin for item in worklist_page(empty_room, WorklistFilter()).items]
     assert margins == sorted(margins, reverse=True)
     assert len(set(margins)) == 3
 

@@ -17,7 +17,7 @@ from audit.ledger import Ledger, open_ledger
 from audit.models import DERIVED
 from audit.restoring import RestoreOrder, restore
 from audit.room import Actor, Room, open_room
-from audit.service import Opinion, file_digest, review, trace_prototype, worklist
+from audit.service import Opinion, WorklistFilter, file_digest, review, trace_prototype, worklist_page
 from audit.signing import load_signer
 from audit.verification import verify
 from medproto.errors import LedgerTampered, LedgerUnavailable
@@ -65,7 +65,7 @@ def test_an_older_ledger_is_brought_up_to_date_and_verifies(older: str | Path, r
         upgraded = Room(room.home, ledger, room.evidence)
         review(upgraded, 5, Opinion(verdict="refer"), READER)
         assert verify(ledger, Knowledge((room.public_key,))).verified
-        assert [item.verdict for item in worklist(upgraded)] == ["agree", None, "refer"]
+        assert [item.verdict for item in worklist_page(upgraded, WorklistFilter()).items] == ["agree", None, "refer"]
 
 
 def test_whoever_only_reads_changes_nothing_and_is_told(older: str | Path) -> None:
@@ -127,7 +127,7 @@ def test_a_backup_of_an_older_ledger_is_restored(older_home: Path, tmp_path: Pat
     _rename_digest(manifest, database)
     restore(RestoreOrder(tmp_path / "backup", older_home, reason="disk failure"), Actor("admin", "administrator"))
     with open_room(older_home) as room:
-        assert len(worklist(room)) == 3
+        assert len(worklist_page(room, WorklistFilter()).items) == 3
         assert len(trace_prototype(room, _prototype(room))) == 3
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from audit.service import KnownBundle, Room, bundles, worklist
+from audit.service import KnownBundle, Room, WorklistFilter, bundles, worklist_counts
 from ui.opening import banners, home, shown
 
 _PURPOSE = """
@@ -30,8 +30,8 @@ _LIMITS = """
 
 def draw(room: Room) -> None:
     """Draws purpose, limits, and every model whose scores are in this ledger."""
-    items = worklist(room)
-    banners(any(item.synthetic for item in items))
+    counts = worklist_counts(room, WorklistFilter())
+    banners(bool(counts.synthetic))
     left, right = st.columns([0.58, 0.42], gap="large")
     with left:
         st.subheader("What this is for", anchor=False)
@@ -43,7 +43,7 @@ def draw(room: Room) -> None:
         _models(room)
         st.subheader("This room", anchor=False)
         st.write(f"Home directory: `{home()}`")
-        st.write(f"Exams scored: {len(items)}.")
+        st.write(f"Exams scored: {counts.scored}.")
 
 
 def _models(room: Room) -> None:
