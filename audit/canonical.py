@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -29,7 +29,7 @@ def canonical_bytes(value: object) -> bytes:
         AuditError: a value has no canonical form; the message names its place, never its content.
     """
     try:
-        return _written(_plain(value, "$"))
+        return _written(value if _is_plain(value) else _plain(value, "$"))
     except UnicodeEncodeError as err:
         raise AuditError("canonical JSON: got a lone surrogate in a text, expected Unicode characters") from err
     except RecursionError as err:
@@ -92,6 +92,17 @@ def _dumps(value: object) -> bytes:
     return _ENCODER.encode(value).encode("utf-8")
 
 
+def _is_plain(value: object) -> bool:
+    """Whether the value can be written as it is: of nothing but plain types, each in its one form."""
+    if type(value) in _AS_THEY_ARE:
+        return True
+    if type(value) is float:
+        return math.isfinite(value) and (value != 0 or math.copysign(1, value) > 0)
+    if type(value) is dict:
+        return all(type(key) is str and key.isascii() and _is_plain(item) for key, item in value.items())
+    return type(value) in (list, tuple) and isinstance(value, Sequence) and all(map(_is_plain, value))
+
+
 def _plain(value: object, place: str) -> object:
     """The value in plain types; json.dumps alone would turn number keys into text and let duplicates through."""
     if value is None or isinstance(value, bool | str):
@@ -129,6 +140,7 @@ def _finite(text: str) -> float:
     return value
 
 
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
 # A number ends before one of these, or where the text ends.
 _EXPONENT = re.compile(rb"e[-+]?[0-9]{1,3}(?![^,}\]])")
 _MINUS_ZERO = re.compile(rb"-0\.0(?![^,}\]])")

@@ -220,10 +220,7 @@ def _fit_tables(engine: Engine, may_upgrade: bool) -> None:
 
 def read_head(conn: Connection, key: PublicKey) -> Head:
     """Where the ledger ends, if what the database shows is what this key signed; LedgerTampered otherwise."""
-    stored = conn.execute(
-        select(CheckpointRow.note, CheckpointRow.frontier).order_by(CheckpointRow.size.desc()).limit(1)
-    ).one_or_none()
-    row = conn.execute(_entries().order_by(EntryRow.number.desc()).limit(1)).one_or_none()
+    stored, row = conn.execute(_LAST_CHECKPOINT).one_or_none(), conn.execute(_LAST_ENTRY).one_or_none()
     if stored is None or row is None:
         raise LedgerTampered(["The ledger was emptied: it holds no entry or no checkpoint."])
     checkpoint, last = verify_note(stored.note, [key]), _read(row)
@@ -254,19 +251,25 @@ def _write(
         entries.append(entry)
     columns = [vars(derive(entry)) for entry in entries]
     rows = [{"number": e.number, "body": e.body, "leaf": e.leaf, **c} for e, c in zip(entries, columns, strict=True)]
-    conn.execute(insert(EntryRow), rows)
+    conn.execute(_INSERT_ENTRY, rows)
     project(conn, entries)
     first, *more = signers
     checkpoint = first.sign(frontier.size, frontier.root(), head.checkpoint.size if head else None)
     for signer in more:
         checkpoint = signer.countersign(checkpoint)
     stored = {"size": checkpoint.size, "note": checkpoint.note, "frontier": frontier.to_bytes()}
-    conn.execute(insert(CheckpointRow), [stored])
+    conn.execute(_INSERT_CHECKPOINT, [stored])
     return entries, checkpoint
 
 
 def _entries() -> Select[int, bytes, str]:
     return select(EntryRow.number, EntryRow.body, EntryRow.leaf)
+
+
+# Built once: building them takes longer than the database takes to run them.
+_LAST_ENTRY = _entries().order_by(EntryRow.number.desc()).limit(1)
+_LAST_CHECKPOINT = select(CheckpointRow.note, CheckpointRow.frontier).order_by(CheckpointRow.size.desc()).limit(1)
+_INSERT_ENTRY, _INSERT_CHECKPOINT = insert(EntryRow), insert(CheckpointRow)
 
 
 def _read(row: Row[int, bytes, str]) -> Entry:
