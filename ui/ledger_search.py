@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
@@ -35,40 +36,36 @@ KINDS: Final = (
 )
 
 
-def asked_filter(room: Room) -> LedgerFilter:
-    """The search as it stands: the fields of the page, filled from the address where it names them."""
+def asked_filter() -> LedgerFilter:
+    """The search by kind, words, actor and days."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.selectbox("Kind", KINDS, key="ledger_kind", width=190)
         search = st.text_input("Search", placeholder="Actor, role, kind or exam", key="ledger_search", width=260)
         actor = st.text_input("Actor", placeholder="Whole name", key="ledger_actor", width=150)
         since = st.date_input("From (UTC)", value=None, key="ledger_since", width=130)
         until = st.date_input("To (UTC)", value=None, key="ledger_until", width=130)
-    bundle, prototype = _model(room)
     return LedgerFilter(
         kind=None if kind == EVERY else kind,
         search=search.strip(),
         actor=actor.strip() or None,
         since=_midnight(since),
         until=_midnight(until, days=1),
-        bundle_id=bundle,
-        prototype_id=prototype,
     )
 
 
-def _model(room: Room) -> tuple[str | None, str | None]:
-    """Bundle and prototype that the entries name; a link from the prototypes' page fills them in."""
+def of_model(room: Room, which: LedgerFilter) -> LedgerFilter:
+    """The search narrowed to what names a bundle or a prototype; a link from the prototypes' page fills both in."""
     known = {bundle.bundle_id: f"{bundle.name}, {bundle.bundle_id[:12]}" for bundle in bundles(room)}
     for name in ("bundle", "prototype"):
         if name in st.query_params:
             st.session_state[f"ledger_{name}"] = st.query_params.pop(name)
     if st.session_state.get("ledger_bundle") not in (None, *known):
         del st.session_state["ledger_bundle"]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        bundle = st.selectbox(
-            "Model", list(known), index=None, format_func=lambda b: known[b], key="ledger_bundle", width=330
-        )
-        prototype = st.text_input("Prototype", placeholder="Such as malignant-03", key="ledger_prototype", width=230)
-    return bundle, prototype.strip() or None
+    bundle = st.selectbox(
+        "Model", list(known), index=None, format_func=lambda b: known[b], key="ledger_bundle", width=330
+    )
+    prototype = st.text_input("Prototype", placeholder="Such as malignant-03", key="ledger_prototype", width=230)
+    return replace(which, bundle_id=bundle, prototype_id=prototype.strip() or None)
 
 
 def _midnight(day: object, days: int = 0) -> datetime | None:

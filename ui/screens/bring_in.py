@@ -18,7 +18,7 @@ from ui.evidence_html import findings_html
 from ui.importing import Imported, begin, imports, inbox_folders, set_aside
 from ui.opening import EXAM_PAGE, URL_VARIABLE, actor, banners, home, shown
 
-_UPLOAD_MB: Final = 512
+_UPLOAD_MB: Final = 1024
 _TURN: Final = "import_turn"
 _LOOKED_THROUGH: Final = 1_000
 

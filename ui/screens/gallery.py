@@ -16,7 +16,7 @@ from medproto.summary import box_words, number, percent
 from ui.opening import LEDGER_PAGE, banners, shown
 from ui.style import data_uri
 
-_COLUMNS: Final = 4
+_COLUMNS: Final = 6
 _FIGURES: Final = {
     "sensitivity": "Sensitivity at the operating point",
     "specificity": "Specificity at the operating point",

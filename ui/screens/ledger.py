@@ -12,7 +12,7 @@ from audit.service import Entry, LedgerFilter, Room, Verification, checkpoint_of
 from ui import listing
 from ui.comparison import comparison, rivals
 from ui.ledger_export import ledger_bytes
-from ui.ledger_search import asked_filter
+from ui.ledger_search import asked_filter, of_model
 from ui.opening import actor, banners, shown
 from ui.trace_view import trace_view
 
@@ -27,8 +27,10 @@ _RESULT: Final = "verification"
 def draw(room: Room) -> None:
     """Draws filters, the list of entries, and beside it the entry that was chosen."""
     top = st.container()
-    which = asked_filter(room)
-    pressed = _actions(room)
+    which = asked_filter()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        which = of_model(room, which)
+        pressed = _actions()
     if pressed:
         with st.spinner("Verifying every entry, signature and picture ..."):
             st.session_state[_RESULT] = verify_room(room)
@@ -48,19 +50,18 @@ def draw(room: Room) -> None:
         st.subheader("Ledger", anchor=False)
 
 
-def _actions(room: Room) -> bool:
+def _actions() -> bool:
     """Verification and export of the whole ledger; True when it is to be verified."""
-    with st.container(horizontal=True):
-        pressed = st.button("Verify the ledger", type="primary", icon=":material/verified:", key="verify")
-        st.download_button(
-            "Export with proofs",
-            data=partial(ledger_bytes, actor()),
-            file_name="ledger.jsonl",
-            mime="application/jsonl",
-            on_click="ignore",
-            icon=":material/download:",
-            key="export",
-        )
+    pressed = st.button("Verify the ledger", type="primary", icon=":material/verified:", key="verify")
+    st.download_button(
+        "Export with proofs",
+        data=partial(ledger_bytes, actor()),
+        file_name="ledger.jsonl",
+        mime="application/jsonl",
+        on_click="ignore",
+        icon=":material/download:",
+        key="export",
+    )
     return pressed
 
 
