@@ -28,12 +28,6 @@ OLDER_REVISIONS = ("0001",)
 TABLES = ("entry", "checkpoint")
 #: Tables that are derived from the bodies.
 DERIVED_TABLES = ("prediction", "prototype_match", "review", "complaint", "erasure", "bundle_use")
-_APPEND_ONLY = TABLES + DERIVED_TABLES
-#: Triggers that keep all of these append-only, by dialect.
-TRIGGERS = {
-    "sqlite": frozenset(f"{t}_no_{what}" for t in _APPEND_ONLY for what in ("update", "delete", "replace")),
-    "postgresql": frozenset(f"{t}_append_only" for t in _APPEND_ONLY),
-}
 _LOCK = 0x6D656470726F746F  # "medproto": the advisory lock of the append
 _BUSY_SECONDS = 60
 _SCRUB_SECONDS = 5
@@ -122,15 +116,6 @@ def scrub(engine: Engine) -> bool:
                 return _scrub_sqlite(conn) if sqlite else _scrub_postgresql(conn)
         except OperationalError:
             return False  # locked by somebody else's transaction, or no room for the copy: to be done again
-
-
-def missing_triggers(conn: Connection) -> list[str]:
-    """Append-only triggers that somebody has taken away."""
-    query = {
-        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'",
-    }[conn.dialect.name]
-    return sorted(TRIGGERS[conn.dialect.name] - set(conn.execute(text(query)).scalars()))
 
 
 @contextmanager

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine
 
 from audit.database import reading
+from audit.encryption import PatientKey
 from audit.entries import Entry
 from audit.evidence import EvidenceStore, exam_files, patient_of, sealed_of, training_patches
-from audit.identity import holds_secret
+from audit.identity import held_secret
 from audit.rows import erasing_entries
+from medproto.errors import EvidenceMissing
 
 
 @dataclass
@@ -49,8 +51,22 @@ class Holdings:
             left = sealed and any(map(self.store.present, own))
             again = "; sealed files of it are left: run `medproto audit erase-patient` again" if left else ""
             yield f"entry {entry.number}: its words and pictures were erased by entry {erasing}{again}."
-        elif sealed and not holds_secret(self.conn, patient):
+        elif sealed and not self._holds_key(entry, patient):
             yield f"entry {entry.number}: the key to its words and pictures is gone or replaced, and no entry says so."
+
+    def _holds_key(self, entry: Entry, patient: str) -> bool:
+        """Whether the key to this entry's files is there; an adopted one is tried on the first of them."""
+        held = held_secret(self.conn, patient)
+        if held is None or not held.adopted:
+            return held is not None
+        digest, name = min(sealed_of(entry.payload).items())
+        if name in self.altered or not self.store.present(name):
+            return True  # which `faults` says; the key cannot be tried on it
+        try:
+            PatientKey.from_secret(held.secret).unseal(self.store.get(name), digest)
+        except EvidenceMissing:
+            return False
+        return True
 
     def _erasing(self, entry: Entry) -> int | None:
         """Entry that erased the patient of this one; looked up anew where this view of the database knows none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, delete, insert, select, text
@@ -58,12 +59,22 @@ def identifier_behind(engine: Engine, patient: str) -> str | None:
         return conn.execute(select(IdentityRow.patient_id).where(IdentityRow.pseudonym == patient)).scalar()
 
 
-def holds_secret(conn: Connection, patient: str) -> bool:
-    """Whether the table has the secret that this pseudonym was derived from; of an adopted one, whether it has any."""
+@dataclass(frozen=True, repr=False)
+class HeldSecret:
+    """A patient's secret; of an `adopted` one the pseudonym came from elsewhere, and says nothing about the secret."""
+
+    secret: bytes
+    adopted: bool
+
+
+def held_secret(conn: Connection, patient: str) -> HeldSecret | None:
+    """The secret that this pseudonym was derived from or adopted with; None where it is gone or another."""
     row = conn.execute(_TYPELESS, {"patient": patient}).first()
     if row is None or not isinstance(row.secret, bytes):
-        return False
-    return patient in (row.patient_id, derive_pseudonym(row.secret, "patient", str(row.patient_id)))
+        return None
+    if derive_pseudonym(row.secret, "patient", str(row.patient_id)) == patient:
+        return HeldSecret(row.secret, adopted=False)
+    return HeldSecret(row.secret, adopted=True) if row.patient_id == patient else None
 
 
 def adopt(engine: Engine, patient: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
-from audit.database import missing_triggers, reading
+from audit.database import reading
 from audit.ending import faults_at_end
 from audit.entries import KEY_CHANGES, NO_LEAF, RESULT_KINDS, Entry, decode, derive, format_time
 from audit.findings import MAX_FAULTS, Fault, Knowledge, span
@@ -20,6 +20,7 @@ from audit.merkle import Frontier
 from audit.pieces import Piece, Place, sound_piece
 from audit.rows import FROM_THE_START, checkpoint_rows, entry_pieces, key_entries, newest_checkpoint, start_rows
 from audit.signing import Checkpoint
+from audit.triggers import trigger_notices
 from medproto.errors import AuditError, LedgerDamaged
 
 
@@ -76,7 +77,7 @@ class Walk:
             for rows in entry_pieces(conn, self._base):
                 self._piece(rows)
             self._checkpoints_below(math.inf)
-            self.notices += [f"The trigger {t} is gone: the database refuses less." for t in missing_triggers(conn)]
+            self.notices += trigger_notices(conn)
 
     def _start(self, conn: Connection) -> None:
         """Know the keys that the entries name, and stand where the reading is to begin."""
@@ -95,8 +96,7 @@ class Walk:
         self._signed_at = self._tree = None
         self._checkpoint(start)
         self.head = self._promised
-        before = self._read(last)
-        self._previous = before.leaf if before is not None else None
+        self._previous = before.leaf if (before := self._read(last)) is not None else None
         self._known_heads(start.size)
         if dropped := self._heads.drop_before(start.size):
             self.notices.append(f"{dropped} known checkpoints cover less than {start.size} entries: not compared.")

@@ -190,6 +190,14 @@ def _replace_secrets(copy: Copy) -> None:
             raise NotPossible("no patient's secret")
 
 
+def _replace_secrets_as_adopted(copy: Copy) -> None:
+    """The secrets are others, and the patients pass for such that were pseudonymised elsewhere."""
+    with copy.owned() as conn:
+        change = "UPDATE identity SET secret = :s, patient_id = pseudonym"
+        if not conn.execute(text(change), {"s": secrets.token_bytes(32)}).rowcount:
+            raise NotPossible("no patient's secret")
+
+
 def _drop_secrets(copy: Copy) -> None:
     with copy.owned() as conn:
         if not conn.execute(text("DELETE FROM identity")).rowcount:
@@ -203,6 +211,30 @@ def _drop_a_trigger(copy: Copy) -> None:
             conn.exec_driver_sql("ALTER TABLE entry DISABLE TRIGGER entry_append_only")
         else:
             conn.exec_driver_sql("DROP TRIGGER entry_no_replace")
+    engine.dispose()
+
+
+def _hollow_a_trigger(copy: Copy) -> None:
+    """A trigger of the right name that never refuses."""
+    engine = open_engine(copy.url)
+    with engine.begin() as conn:
+        if conn.dialect.name == "postgresql":
+            conn.exec_driver_sql("ALTER TABLE entry ENABLE REPLICA TRIGGER entry_append_only")
+        else:
+            conn.exec_driver_sql("DROP TRIGGER entry_no_update")
+            conn.exec_driver_sql("CREATE TRIGGER entry_no_update BEFORE UPDATE ON entry WHEN 0 BEGIN SELECT 1; END")
+    engine.dispose()
+
+
+def _add_a_trigger(copy: Copy) -> None:
+    """A trigger that alters what is written, at some time to come."""
+    if copy.url.get_backend_name() != "sqlite":
+        raise NotPossible(ON_A_SERVER)
+    engine = open_engine(copy.url)
+    with engine.begin() as conn:
+        conn.exec_driver_sql(
+            "CREATE TRIGGER later AFTER INSERT ON entry WHEN NEW.time > '2100' BEGIN DELETE FROM checkpoint; END"
+        )
     engine.dispose()
 
 
@@ -221,6 +253,9 @@ ATTACKS = (
     Attack("entry replaced (INSERT OR REPLACE), the triggers gone", _replace),
     Attack("erasure forged without the key", _forge_erasure),
     Attack("patients' secrets replaced", _replace_secrets, warning=True),
+    Attack("patients' secrets replaced as if adopted", _replace_secrets_as_adopted, warning=True),
     Attack("patients' secrets deleted without an entry", _drop_secrets, warning=True),
     Attack("a trigger dropped", _drop_a_trigger, warning=True),
+    Attack("a trigger made to do nothing", _hollow_a_trigger, warning=True),
+    Attack("a trigger added", _add_a_trigger, warning=True),
 )
