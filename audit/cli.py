@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from audit import cli_keeping, cli_privacy, cli_proofs, cli_trace, service
+from audit import cli_keeping, cli_privacy, cli_proofs, cli_trace, cli_users, service
 from audit.cli_options import HOME, AsJson, Home, Url, one_line, out
 from audit.filters import LedgerFilter
 from audit.findings import Verification
@@ -27,6 +27,7 @@ app.command("export")(cli_proofs.export)
 app.command("replay")(cli_proofs.replay_predictions)
 app.command("key")(cli_keeping.key)
 app.command("rotate-key")(cli_keeping.rotate)
+app.command("roles")(cli_users.roles)
 app.command("anchor")(cli_keeping.anchor)
 app.command("backup")(cli_keeping.backup)
 app.command("restore")(cli_keeping.restore_backup)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from audit.access import Role
 from audit.cli_options import HOME, Home, Url, one_line, operator, out
+from audit.roles import roles_script
 from audit.room import open_room
 from audit.users import add_user, change_password, change_role, disable_user, find_user, read_users
 from medproto.errors import InputError
@@ -71,6 +72,15 @@ def password(name: Name, home: Home = HOME, ledger: Url = None, from_stdin: From
     with open_room(home, ledger) as room:
         entry = change_password(room, name, fresh, operator())
     out().print(f"{escape(name)}: another password; written down as entry {entry.number}")
+
+
+@one_line
+def roles(
+    application: Annotated[str, typer.Option(help="Role under which medproto runs.")] = "medproto_app",
+    auditor: Annotated[str, typer.Option(help="Role that reads, identities left out.")] = "medproto_auditor",
+) -> None:
+    """Print SQL that gives a PostgreSQL ledger its roles: for its owner, to be handed to psql."""
+    typer.echo(roles_script(application, auditor))
 
 
 def _password(from_stdin: bool) -> str:
