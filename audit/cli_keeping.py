@@ -18,6 +18,7 @@ from audit.restoring import RestoreOrder, restore
 from audit.room import LEDGER_FILE, open_room
 from audit.rotation import key_history, rotate_key
 from audit.signing import PublicKey
+from audit.upgrading import derive_again
 
 Why = Annotated[str, typer.Option("--why", help="Why, in words that name no patient.")]
 
@@ -81,8 +82,14 @@ def backup(
 
 
 @one_line
-def upgrade(home: Home = HOME, ledger: Url = None) -> None:
+def upgrade(
+    home: Home = HOME,
+    ledger: Url = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Make the derived tables from the entries again.")] = False,
+) -> None:
     """Bring the tables of an older ledger up to date, as a role that may make tables; no entry is touched."""
+    if anew:
+        derive_again(ledger or home / LEDGER_FILE)
     with open_ledger(ledger or home / LEDGER_FILE, None, may_upgrade=True) as opened:
         out().print(f"{opened.count()} entries; the tables are those of schema {REVISION}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from audit.restoring import RestoreOrder, restore
 from audit.room import Actor, Room, open_room
 from audit.service import Opinion, WorklistFilter, file_digest, review, trace_prototype, worklist_page
 from audit.signing import load_signer
+from audit.upgrading import derive_again
 from audit.verification import verify
 from medproto.errors import LedgerTampered, LedgerUnavailable
+from tests.audit.attacking import attack
 from tests.audit.conftest import READER
 from tests.audit.older import write_older
 
@@ -111,6 +114,36 @@ def test_the_command_upgrades_without_a_signing_key(older_home: Path) -> None:
         done = CliRunner().invoke(app, ["upgrade", "--home", str(older_home)])
         assert (done.exit_code, "schema 0002" in done.output) == (0, True)
     assert CliRunner().invoke(app, ["verify", "--home", str(older_home)]).exit_code == 0
+
+
+def test_derived_tables_that_were_altered_are_made_again(home: Path) -> None:
+    attack(home, "UPDATE review SET verdict = 'refer'", "DELETE FROM prediction WHERE number = 5")
+    assert CliRunner().invoke(app, ["verify", "--home", str(home)]).exit_code == 1
+    with sqlite3.connect(home / "ledger.sqlite") as conn:
+        conn.execute("DROP TABLE complaint")
+    conn.close()
+    assert CliRunner().invoke(app, ["verify", "--home", str(home)]).exit_code == 1
+    done = CliRunner().invoke(app, ["upgrade", "--anew", "--home", str(home)])
+    assert (done.exit_code, "11 entries" in done.output) == (0, True)
+    result = CliRunner().invoke(app, ["verify", "--home", str(home), "--json"])
+    assert (json.loads(result.stdout)["faults"], json.loads(result.stdout)["notices"]) == ([], [])
+
+
+def test_derived_tables_are_made_again_on_either_database(older: str | Path, room: Room) -> None:
+    open_ledger(older, None, may_upgrade=True).close()
+    derive_again(older)
+    with open_ledger(older, None) as ledger:
+        assert tables(ledger) == tables(room.ledger)
+        assert verify(ledger, Knowledge((room.public_key,))).verified
+
+
+def test_nothing_is_derived_where_there_is_no_ledger(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailable, match="there is none here"):
+        derive_again(tmp_path / "none.sqlite")
+    sqlite3.connect(tmp_path / "other.sqlite").close()
+    (tmp_path / "other.sqlite").touch()
+    with pytest.raises(LedgerUnavailable, match="got schema None, expected a whole ledger"):
+        derive_again(tmp_path / "other.sqlite")
 
 
 def test_a_backup_of_an_older_ledger_is_restored(older_home: Path, tmp_path: Path) -> None:

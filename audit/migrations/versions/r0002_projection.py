@@ -51,9 +51,10 @@ def upgrade() -> None:
     """Create the tables, empty."""
     _create_predictions()
     _create_reviews()
-    op.drop_index("ix_entry_kind", "entry")
+    # Where the derived tables are made again, those of the entries are as they should be.
+    op.drop_index("ix_entry_kind", "entry", if_exists=True)
     for name, (table, *columns) in _INDEXES.items():
-        op.create_index(name, table, columns)
+        op.create_index(name, table, columns, if_not_exists=True)
     triggers = _POSTGRESQL if op.get_bind().dialect.name == "postgresql" else _SQLITE
     for table, key in _KEYS.items():
         same = " AND ".join(f"{column} = NEW.{column}" for column in key)
