@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,15 +10,18 @@ import streamlit as st
 
 from audit.payloads import MEANINGS
 from audit.service import Opinion, ReviewRecord, Room, review
+from medproto.errors import InputError
 from medproto.records import Prediction
 from medproto.summary import opposing, supporting
+from ui.acts import Offer, closed_by, offers
 from ui.drafts import Draft, discard, draft_of, keep, restore
-from ui.opening import actor
+from ui.opening import actor, sentence
 
 VERDICTS: Final = {"agree": "Agree", "disagree": "Disagree", "refer": "Refer"}
 NO_VERDICT: Final = "Choose agree, disagree or refer before you sign."
 NO_REASON: Final = "Please give a reason: a reading that disagrees needs one."
 SIGN: Final = "Sign reading"
+_LONGEST_S: Final = 86_400
 _REASONS: Final = {"disagree": "Reason (needed)", "agree": "Reason (if any)", "refer": "Question for the other reader"}
 
 
@@ -29,6 +33,7 @@ def misleads_key(number: int, prototype_id: str) -> str:
 def restore_draft(number: int, record: Prediction) -> None:
     """Bring back what was entered about this exam before another page was looked at."""
     draft = draft_of(number)
+    seconds_on(number)
     restore(number, {"draft_verdict": draft.verdict, "draft_reason": draft.reason, "draft_comment": draft.comment})
     for match in record.matches:
         if match.prototype_id in draft.misleading:
@@ -38,6 +43,10 @@ def restore_draft(number: int, record: Prediction) -> None:
 def review_panel(room: Room, number: int, record: Prediction, earlier: Sequence[ReviewRecord]) -> None:
     """What was signed so far, the choice, the words that belong to it, and the signature."""
     _so_far(number, earlier)
+    open_to = offers(earlier, actor().name)
+    if not open_to:
+        st.caption(f"Closed by entry {closed_by(earlier)}: only who signed it can amend it.")
+        return
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         verdict = st.segmented_control(
             "Do you agree with the outcome?",
@@ -47,6 +56,7 @@ def review_panel(room: Room, number: int, record: Prediction, earlier: Sequence[
         )
         pressed = st.button(SIGN, type="primary", icon=":material/edit:", key=f"sign_{number}")
     misleading = _misleading(number, record)
+    offer = _offer(number, open_to)
     reason, comment = _words(number, verdict, misleading)
     draft = Draft(verdict, reason, misleading, comment)
     keep(number, draft)
@@ -57,7 +67,7 @@ def review_panel(room: Room, number: int, record: Prediction, earlier: Sequence[
     elif draft.verdict == "disagree" and not draft.reason.strip():
         st.error(NO_REASON)
     else:
-        _sign(room, number, draft)
+        _sign(room, number, draft, offer)
 
 
 def earlier_readings(number: int, earlier: Sequence[ReviewRecord]) -> None:
@@ -66,6 +76,15 @@ def earlier_readings(number: int, earlier: Sequence[ReviewRecord]) -> None:
         st.caption("Nobody has signed a reading of this exam.")
     for signed in earlier:
         _earlier(signed)
+
+
+def _offer(number: int, open_to: Sequence[Offer]) -> Offer:
+    """What this signature is among the readings; asked for where more than one answer is open."""
+    if len(open_to) == 1:
+        return open_to[0]
+    # The key holds what is offered: after a signature other answers are open.
+    key = f"draft_act_{'-'.join(str(n) for offer in open_to for n in offer.of)}_{number}"
+    return st.selectbox("This is", open_to, format_func=lambda offer: offer.words, key=key)
 
 
 def _words(number: int, verdict: str | None, misleading: Sequence[str]) -> tuple[str, str]:
@@ -103,21 +122,40 @@ def _so_far(number: int, earlier: Sequence[ReviewRecord]) -> None:
         st.caption(f"Already read: {VERDICTS[last.review.verdict]}, {last.actor}, entry {last.number}{more}.")
 
 
-def _sign(room: Room, number: int, draft: Draft) -> None:
+def _sign(room: Room, number: int, draft: Draft, offer: Offer) -> None:
     opinion = Opinion.model_validate(
-        {"verdict": draft.verdict, "reason": draft.reason, "misleading": draft.misleading, "comment": draft.comment}
+        {
+            "verdict": draft.verdict,
+            "reason": draft.reason,
+            "misleading": draft.misleading,
+            "comment": draft.comment,
+            "act": offer.act,
+            "of": offer.of,
+            "seconds": seconds_on(number),
+        }
     )
-    entry = review(room, number, opinion, actor())
+    try:
+        entry = review(room, number, opinion, actor())
+    except InputError as err:  # somebody else signed in the meantime: what was entered stays
+        st.error(f"{sentence(err)} Look at the readings again, then sign.")
+        return
     discard(number)
     st.session_state[f"signed_{number}"] = f"Signed and written as ledger entry {entry.number}. Next exam: N."
     st.rerun()
 
 
+def seconds_on(number: int) -> int:
+    """Whole seconds since this tab first showed the exam; what is written into the ledger as time on the case."""
+    first = float(st.session_state.setdefault(f"first_shown_{number}", time.monotonic()))
+    return min(int(time.monotonic() - first), _LONGEST_S)
+
+
 def _earlier(signed: ReviewRecord) -> None:
     said = signed.review
-    who = f"{signed.actor} ({signed.role}), {signed.time:%Y-%m-%d %H:%M} UTC, entry {signed.number}"
+    spent = "" if said.seconds is None else f", {said.seconds} s on the case"
+    who = f"{signed.actor} ({signed.role}), {signed.time:%Y-%m-%d %H:%M} UTC, entry {signed.number}{spent}"
     with st.container(border=True):
-        st.markdown(f"**{VERDICTS[said.verdict]}**")
+        st.markdown(f"**{VERDICTS[said.verdict]}**, {said.act}")
         st.caption(who)
         for name, text in (
             ("Reason", said.reason),

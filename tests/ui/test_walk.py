@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -49,15 +50,17 @@ def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
     page.set_default_timeout(60_000)
     expect.set_options(timeout=60_000)
     page.goto(address)
-    page.get_by_role("button", name="Open", exact=True).click()
+    page.get_by_test_id("stBaseButton-tertiary").filter(has_text=re.compile("^Open$")).first.click()
     page.locator(".viewer[data-complete=true]").wait_for()
     _toggles_the_heatmap(page)
     pdf = _downloads_the_report(page)
+    _brings_a_card_into_the_views(page)
     _disagrees(page)
     page.get_by_role("button", name="be the auditor").click()
     page.get_by_role("link", name="Ledger").click()
     page.get_by_role("button", name="Verify the ledger").click()
     expect(page.get_by_text("Verified: 12 entries")).to_be_visible()
+    _traces(page, exams["flagged"])
     (exported,) = ledger_page(room, LedgerFilter(kind="report exported")).entries
     assert exported.payload["pdf_digest"] == sha256(pdf).hexdigest()
     (signed,) = ledger_page(room, LedgerFilter(kind="review")).entries
@@ -80,6 +83,23 @@ def _downloads_the_report(page: Page) -> bytes:
     data = Path(started.value.path()).read_bytes()
     assert data.startswith(b"%PDF-")
     return data
+
+
+def _brings_a_card_into_the_views(page: Page) -> None:
+    page.get_by_role("button", name="Show A in the views").click()
+    expect(page.get_by_role("button", name=re.compile("^Evidence A on"))).to_be_visible()
+
+
+def _traces(page: Page, entry: Entry) -> None:
+    """Find the decision by its exam, and follow it to the training patch."""
+    page.get_by_label("Search").fill(str(entry.exam_id))
+    page.keyboard.press("Enter")
+    lines = page.get_by_test_id("stBaseButton-tertiary").filter(has_text=re.compile("^Show$"))
+    expect(lines).to_have_count(4)  # scored, opened, exported, signed: the newest first
+    lines.last.click()
+    expect(page.get_by_text(f"Entry {entry.number}: prediction")).to_be_visible()
+    expect(page.get_by_text("3. Training patch")).to_be_visible()
+    expect(page.get_by_alt_text("Training patch")).to_be_visible()
 
 
 def _disagrees(page: Page) -> None:
