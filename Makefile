@@ -6,12 +6,12 @@ BIN       := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check bench fuzz attacks archive results evidence clean
+.PHONY: help install demo ui test check bench bench-ui fuzz attacks archive results evidence clean
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name words; do \
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r name words; do \
 		printf '  %-14s%s\n' "$$name" "$$words"; done
 
 install: $(INSTALLED) ## create .venv with the pinned dependencies; does nothing when it is up to date
@@ -47,6 +47,9 @@ check: install ## formatting, lint, types and import direction
 
 bench: install ## run the benchmarks
 	@$(BIN)/python -m benchmarks
+
+bench-ui: install ## open a large exam in Chromium and move it; prints times and frames
+	@$(BIN)/python -m benchmarks.ui
 
 fuzz: install ## read 10,000 mutated files; FUZZ='--count N --seed S' for others
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ)

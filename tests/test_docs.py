@@ -108,18 +108,18 @@ def test_commands_named_in_sources_and_guides_exist(known: dict[str, TyperComman
 
 def targets() -> set[str]:
     """The targets of the Makefile."""
-    return set(re.findall(r"^([a-z]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def test_every_make_target_that_is_named_exists() -> None:
     pages = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
-    named = set(re.findall(r"(?:`|^)make ([a-z]+)", pages, re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", pages, re.MULTILINE))
     assert {"demo", "test", "install", "check"} <= named
     assert named - targets() == set()
 
 
 def test_the_makefile_lists_every_target() -> None:
-    listed = re.findall(r"^([a-z]+):[^#\n]*## \S", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(r"^([a-z-]+):[^#\n]*## \S", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(listed) == targets()
 
 

@@ -48,8 +48,10 @@ function isElsewhere(event, element) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return true;
   const target = event.composedPath()[0];
   if (!(target instanceof Element)) return false;
-  if (target.closest("input, textarea, select, [contenteditable=true], [role=listbox], [role=dialog]")) return true;
+  if (target.closest("textarea, select, [contenteditable=true], [role=listbox], [role=dialog]")) return true;
   const arrows = event.key.startsWith("Arrow");
+  // a switch or a slider takes arrows and no letters
+  if (target instanceof HTMLInputElement) return arrows || !["checkbox", "radio", "range"].includes(target.type);
   return arrows && target !== document.body && !element.contains(target);
 }
 
@@ -105,15 +107,18 @@ function makeToolbar(viewer) {
   return bar;
 }
 
-/** What is pressed, chosen and said, after every change. */
+/** What is pressed and chosen; the page is touched only where that has changed since the last drawing. */
 function refreshToolbar(viewer) {
   const { state, buttons } = viewer;
+  const greys = viewer.held()?.picture.head?.greys;
+  const now = JSON.stringify([state.look, state.heat, state.boxes, state.measure, state.lens, state.opacity, greys?.presets.length]);
+  if (now === viewer.refreshed) return;
+  viewer.refreshed = now;
   const pressed = { Invert: state.look.invert, Heatmap: state.heat, Boxes: state.boxes, Ruler: state.measure };
   Object.assign(pressed, { Lens: state.lens, Prior: Boolean(viewer.data.prior) });
   for (const [name, on] of Object.entries(pressed)) buttons[name]?.setAttribute("aria-pressed", String(on));
   viewer.strength.value = String(Math.round(state.opacity * 100));
   viewer.strength.disabled = !state.heat;
-  const greys = viewer.held()?.picture.head?.greys;
   if (!greys) return;
   const names = greys.presets.map((preset) => preset.name);
   if (viewer.presets.options.length !== names.length) {

@@ -169,6 +169,7 @@ class Viewer {
     Object.assign(this, { data, tell });
     if (JSON.stringify(data.prior) !== JSON.stringify(prior)) {
       Object.assign(this.state, { only: null, fitted: true });
+      this.refreshed = "";
       this.hang();
       this.layOut();
     }
