@@ -20,8 +20,9 @@ from audit.entries import Entry
 from audit.payloads import Refusal
 from audit.report_archival import archived
 from audit.report_attachment import attachment
+from audit.report_fonts import register_fonts
 from audit.report_identity import Identity
-from audit.report_layout import Running, build_pdf, register_fonts
+from audit.report_layout import Running, build_pdf
 from audit.report_model import model
 from audit.report_pages import all_prototypes, evidence, inputs, summary
 from audit.report_proof import proof_page, refusal_footer, refusal_page

@@ -12,20 +12,18 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.platypus import Flowable, Table, TableStyle
 
+from audit.report_fonts import BOLD, SANS, clipped
 from audit.report_hanging import lean, open_picture
 from audit.report_layout import (
     AGAINST_COLOUR,
     BODY_BOLD,
-    BOLD,
     FOR_COLOUR,
     INK,
     RULE,
-    SANS,
     SMALL,
     SMALL_BOLD,
     SMALL_QUIET,
     WIDTH,
-    clipped,
     words,
 )
 from audit.report_words import (

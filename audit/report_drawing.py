@@ -13,6 +13,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.platypus import Flowable
 
+from audit.report_fonts import BOLD, SANS
 from audit.report_hanging import (
     HangingRow,
     Rect,
@@ -27,7 +28,7 @@ from audit.report_hanging import (
     scale_bar_mm,
     window,
 )
-from audit.report_layout import BOLD, FOR_COLOUR, INK, NEUTRAL_COLOUR, QUIET, SANS, WIDTH
+from audit.report_layout import FOR_COLOUR, INK, NEUTRAL_COLOUR, QUIET, WIDTH
 from medproto.records import Box, ImageRecord, Prediction
 from medproto.summary import Evidence, number, supporting
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
 from typing import Any, Final, TypeAlias
 from xml.sax.saxutils import escape
 
-from reportlab import rl_config
 from reportlab.lib.colors import Color, HexColor, white
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
@@ -35,12 +33,8 @@ from reportlab.platypus import (
     TableStyle,
 )
 
+from audit.report_fonts import BOLD, MONO, SANS, clipped, font_of, printable, register_fonts
 from audit.report_words import IDENTIFIED, RESEARCH_USE, SYNTHETIC
-
-SANS: Final = "Roboto"
-BOLD: Final = "Roboto-Bold"
-MONO: Final = "DejaVuSansMono"
-_FONT_FILES: Final = {SANS: "Roboto-Regular.ttf", BOLD: "Roboto-Bold.ttf", MONO: "DejaVuSansMono.ttf"}
 
 INK: Final = HexColor("#16191d")
 QUIET: Final = HexColor("#59626d")
@@ -114,40 +108,16 @@ SMALL_BOLD_RIGHT: Final = ParagraphStyle("small bold right", SMALL_BOLD, alignme
 DIGEST: Final = _style("digest", MONO, 6.6, 9)
 
 
-def register_fonts() -> None:
-    """Makes the embedded fonts known to reportlab, once."""
-    for name, file in _FONT_FILES.items():
-        if name not in pdfmetrics.getRegisteredFontNames():
-            font = TTFont(name, str(Path(__file__).parent / "fonts" / file))
-            if name == MONO:
-                _widen(font)
-            pdfmetrics.registerFont(font)
-    pdfmetrics.registerFontFamily(SANS, normal=SANS, bold=BOLD, italic=SANS, boldItalic=BOLD)
-    rl_config.useA85 = 0  # A stream of plain text is a quarter larger, takes longer and says nothing more.
-
-
-def _widen(font: TTFont) -> None:
-    """Gives every glyph of the monospaced font its width in the font's own units.
-
-    reportlab 5.1 keeps those behind the last full record of `hmtx` in thousandths of an em, so that the embedded font
-    program would contradict the widths beside it (ISO 19005-1 clause 6.3.6).
-    """
-    widest = max(width for width, _ in font.face.hmetrics)
-    font.face.hmetrics = [(widest, bearing) for _, bearing in font.face.hmetrics]
-
-
 def words(text: str, style: ParagraphStyle = BODY) -> Paragraph:
-    """A paragraph of plain text; markup characters in it are printed, not obeyed."""
-    return Paragraph(escape(printable(text, style.fontName)), style)
+    """A paragraph of plain text; markup characters in it are printed, not obeyed.
 
-
-def printable(text: str, font: str = SANS) -> str:
-    """The text with every character that the embedded font cannot draw spelled as its code point, such as `‹U+4E2D›`.
-
-    An empty box would say nothing, and PDF/A forbids it.
+    What its font lacks is set in the monospaced one, which has arrows, signs and further scripts, or else spelled.
     """
-    glyphs = pdfmetrics.getFont(font).face.charToGlyph
-    return "".join(c if ord(c) in glyphs or c in "\n\t" else f"‹U+{ord(c):04X}›" for c in text)
+    marked = []
+    for font, run in groupby(text, lambda letter: font_of(letter, style.fontName)):
+        said = escape(printable("".join(run), font))
+        marked.append(said if font == style.fontName else f'<font name="{font}">{said}</font>')
+    return Paragraph("".join(marked), style)
 
 
 def table(
@@ -269,18 +239,6 @@ class NumberedCanvas(Canvas):  # type: ignore[misc] # reportlab has no types
         self.setFont(SANS, 7.2)
         self.drawString(MARGIN, y, clipped(self._running.footer, WIDTH - 30 * mm, 7.2))
         self.drawRightString(A4[0] - MARGIN, y, f"Page {self.getPageNumber()} of {pages}")
-
-
-def clipped(text: str, width: float, size: float, font: str = SANS) -> str:
-    """The text, shortened in its middle with an ellipsis where it is wider than the room it has."""
-    text = printable(text, font)
-    if pdfmetrics.stringWidth(text, font, size) <= width:
-        return text
-    for keep in range(len(text) - 1, 1, -1):
-        short = text[: (keep + 1) // 2] + "…" + text[len(text) - keep // 2 :]
-        if pdfmetrics.stringWidth(short, font, size) <= width:
-            return short
-    return "…"
 
 
 def _cell(cell: Cell, header: bool, numeric: bool) -> Flowable | list[Flowable]:

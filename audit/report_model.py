@@ -147,4 +147,4 @@ def _read(proved: Proved | None, record: type[_Payload]) -> _Payload | None:
 
 
 def _named(proved: Proved | None) -> str:
-    return f"entry {proved.entry.number}" if proved else ""
+    return f"entry\N{NO-BREAK SPACE}{proved.entry.number}" if proved else ""

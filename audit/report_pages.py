@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table
+from reportlab.platypus import CondPageBreak, Flowable, Spacer, Table
 
 from audit.report_cards import evidence_card
 from audit.report_drawing import ScoreBar, wall
@@ -115,7 +115,7 @@ def evidence(prediction: Prediction, pictures: Callable[[str], bytes]) -> list[F
     story: list[Flowable] = [CondPageBreak(120 * mm)]
     story += section(
         f"What speaks for {name}: this looks like that",
-        "Left: a patch of this exam. Right: the training patch that the prototype is.",
+        "Left: a patch of this exam, framed, in its surround. Right: the training patch that the prototype is.",
         _cards(supporting(prediction), prediction, pictures, against=False)
         or [words(f"No pictured prototype speaks for {name}.")],
     )
@@ -212,7 +212,7 @@ def inputs(prediction: Prediction) -> list[Flowable]:
 
 def outcome_box(text: str, decision: str) -> Flowable:
     """The conclusion beside a bar in the decision's colour; the words alone carry the meaning."""
-    bar = Table([["", Paragraph(words(text, LEAD).text, LEAD)]], colWidths=[1.2 * mm, WIDTH - 1.2 * mm])
+    bar = Table([["", words(text, LEAD)]], colWidths=[1.2 * mm, WIDTH - 1.2 * mm])
     bar.setStyle(
         [
             ("BACKGROUND", (0, 0), (0, 0), _DECISION_COLOURS.get(decision, NEUTRAL_COLOUR)),

@@ -12,20 +12,8 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, PageBreak, Preformatted, Spacer, Table
 
 from audit.report_attachment import REPORT_FORMAT
-from audit.report_layout import (
-    BODY_QUIET,
-    DIGEST,
-    HEADING,
-    MONO,
-    PALE,
-    SMALL,
-    SMALL_QUIET,
-    TITLE,
-    WIDTH,
-    Cell,
-    table,
-    words,
-)
+from audit.report_fonts import MONO
+from audit.report_layout import BODY_QUIET, DIGEST, HEADING, PALE, SMALL, SMALL_QUIET, TITLE, WIDTH, Cell, table, words
 from audit.report_pages import outcome_box
 from audit.report_words import refusal_reasons
 from medproto.records import Prediction, RefusedRecord

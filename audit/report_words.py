@@ -103,7 +103,10 @@ def counter_words(prediction: Prediction) -> str:
     classes = dict.fromkeys(item.match.prototype_class for item in opposing(prediction))
     if not classes:
         return f"No pictured prototype speaks against “{prediction.positive_class}”."
-    return f"Prototypes of {', '.join(f'“{name}”' for name in classes)}, the strongest first."
+    said = f"Prototypes of {', '.join(f'“{name}”' for name in classes)}, the strongest first."
+    if any(item.match.similarity < 0 for item in opposing(prediction)):
+        said += " A negative similarity: nothing in the exam is like that patch, which counts against it."
+    return said
 
 
 def margin_words(prediction: Prediction) -> str:
@@ -179,7 +182,12 @@ def refusal_reasons(refused: RefusedRecord) -> tuple[str, ...]:
 
 
 def _removed(drop: float) -> str:
-    """A drop as a share; blanking that raises the similarity removes nothing of it."""
+    """A drop as a share; blanking that raises the similarity removes nothing of it.
+
+    A box may take more than the whole breast does: a blanked breast can be more alike than one with a hole.
+    """
+    if drop > 1:
+        return f"more than all ({share(drop)})"
     return share(drop) if drop > 0 else "nothing"
 
 

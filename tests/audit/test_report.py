@@ -15,7 +15,6 @@ from audit.payloads import MEANINGS, Refusal, Review, Verdict
 from audit.proofs import Proof
 from audit.queries import ReviewRecord
 from audit.report import render_refusal, render_report
-from audit.report_identity import Identity
 from audit.report_standing import Standing, StandingReview
 from audit.report_words import NO_BETTER, RESEARCH_USE, SYNTHETIC, UNCHECKED
 from audit.signing import Checkpoint
@@ -222,74 +221,10 @@ def test_reviews_so_far_say_who_when_what_it_means_and_why() -> None:
         assert said in text
 
 
-def test_a_report_of_three_classes_says_what_each_counted() -> None:
-    scored = make_scored(prototypes=12)
-    classes = ("normal", "benign", "malignant")
-    kept = [
-        match.model_copy(update={"prototype_class": classes[i % 2]}) if match.weight < 0 else match
-        for i, match in enumerate(scored.prediction.matches)
-    ]
-    changes = {"matches": kept, "classes": classes, "logits": {"normal": -1.25, "benign": 0.5, "malignant": 9.75}}
-    three = Scored(Prediction.model_validate(scored.prediction.model_dump() | changes), scored.pictures)
-    text = text_of(rendered(three))
-    assert "weighs “malignant” against the mean of “normal” and “benign”" in text
-    for name in classes:
-        own = [match for match in kept if match.prototype_class == name]
-        logit = number(three.prediction.logits[name])
-        assert f"{name} {len(own)} {logit} {signed(sum(match.contribution for match in own))}" in text
-    assert "against the mean of" not in text_of(rendered(scored))
-
-
-@pytest.mark.parametrize("name", ["Doe, Jane", "A very long name " * 12])
-def test_four_views_stay_together_on_the_first_page_of_a_report_that_names_the_patient(name: str) -> None:
-    scored = make_scored()
-    held = standing_of(prediction_entry(scored))
-    pdf = render_report(held, scored.pictures.__getitem__, Identity(name, "1234", "1950-01-01", "00"))
-    first = PdfReader(io.BytesIO(pdf)).pages[0].extract_text()
-    assert all(first.count(view) for view in ("R CC", "L CC", "R MLO", "L MLO"))
-    assert first.count("50 mm") == 4
-
-
-def test_what_a_cell_can_see_is_told_within_the_image() -> None:
-    text = text_of(rendered(make_scored()))
-    assert "rows 0 to 310, columns 0 to 290, 11 % of image; cell 3, 2" in text
-    assert "rows −" not in text
-
-
-def test_the_model_card_says_what_is_missing_from_the_ledger() -> None:
-    text = text_of(rendered(make_scored()))
-    assert "Not for primary diagnosis, not for triage of patients" in text
-    assert "No evaluation of this bundle was registered in this ledger." in text
-
-
 def test_a_report_without_review_says_so_and_at_which_size() -> None:
     text = text_of(rendered(make_scored()))
     assert "not reviewed in the first 7 entries" in text
     assert "None is among the first 7 entries of the ledger." in text
-
-
-def test_a_comment_longer_than_a_page_is_broken_and_printed_whole() -> None:
-    scored, comment = make_scored(), " ".join(f"word{i}" for i in range(2000))
-    held = standing_of(prediction_entry(scored), review_of(comment))
-    text = text_of(render_report(held, scored.pictures.__getitem__))
-    assert all(f"word{i}" in text for i in (0, 999, 1999))
-
-
-def test_characters_without_glyph_are_spelled_and_not_left_blank() -> None:
-    scored = make_scored()
-    held = standing_of(prediction_entry(scored), review_of("中 ok", "李.reader"))
-    text = text_of(render_report(held, scored.pictures.__getitem__))
-    assert "‹U+4E2D› ok" in text
-    assert "‹U+674E›.reader" in text
-
-
-def test_accented_greek_and_cyrillic_names_are_printed() -> None:
-    name = "Zoë Ελένη Ольга"
-    assert name in text_of(rendered(make_scored(bundle_name=name)))
-
-
-def test_markup_in_a_name_is_printed_and_not_obeyed() -> None:
-    assert "<b>A & B</b>" in text_of(rendered(make_scored(bundle_name="<b>A & B</b>")))
 
 
 def test_an_entry_of_another_kind_is_refused() -> None:

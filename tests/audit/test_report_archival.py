@@ -117,7 +117,7 @@ def test_pages_without_attachment_pass_preflight_as_pdfa_1b(tmp_path: Path) -> N
             "no PDFBox preflight: Java or one of libpdfbox2-java, libactivation-java, libjaxb-api-java is absent"
         )
     scored = make_scored(prototypes=12)
-    held = standing_of(prediction_entry(scored), review_of("中 Zoë"))
+    held = standing_of(prediction_entry(scored), review_of("中 Zoë → Հայ"))
     path = tmp_path / "pages.pdf"
     path.write_bytes(archived(set_report(held, scored.pictures.__getitem__), held.time, None))
     command = ["java", "-cp", ":".join(map(str, jars)), "org.apache.pdfbox.preflight.Validator_A1b", str(path)]
