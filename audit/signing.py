@@ -21,6 +21,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -275,9 +276,14 @@ def _unbase64(text: str) -> bytes:
 
 def _check(key: PublicKey, signature: bytes, text: bytes) -> None:
     try:
-        Ed25519PublicKey.from_public_bytes(key.raw).verify(signature, text)
+        _loaded(key.raw).verify(signature, text)
     except (InvalidSignature, ValueError) as err:
         raise KeyProblem("checkpoint: its signature does not fit its text") from err
+
+
+@lru_cache(maxsize=64)
+def _loaded(raw: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def _write_new(path: Path, text: str) -> None:
