@@ -30,6 +30,7 @@ EntryKind = Literal[
     "refusal",
     "failure",
     "exam opened",
+    "opinion before score",
     "review",
     "report exported",
     "key rotated",

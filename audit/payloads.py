@@ -110,6 +110,15 @@ class ExamOpened(Record):
     exam_id: str
 
 
+class FirstOpinion(Record):
+    """What a reader thinks of an exam before the model's result is shown, and what the signature means."""
+
+    entry: int
+    exam_id: str
+    suspicious: bool
+    meaning: str
+
+
 class Opinion(Record):
     """What a reader says about a prediction; older bodies hold neither `act` nor what comes after it.
 

@@ -62,13 +62,17 @@ class WorklistItem:
 
 @dataclass(frozen=True)
 class WorklistFilter:
-    """Which exams to list; None lists all. `search` is a part of the exam's or the patient's pseudonym."""
+    """Which exams to list; None lists all. `search` is a part of the exam's or the patient's pseudonym.
+
+    With `by_age` the oldest comes first whatever its outcome: an order by priority would tell the score.
+    """
 
     decision: Decision | None = None
     status: Status | None = None
     verdict: str | None = None
     synthetic: bool | None = None
     search: str = ""
+    by_age: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def worklist_page(room: Room, which: WorklistFilter, offset: int = 0, limit: int
     Of two that are equally far the one that waits longer comes first.
     """
     lines = _listed(select(*PredictionRow.__table__.columns, _verdict.label("verdict"), _final.label("closed")), which)
-    lines = lines.order_by(PredictionRow.urgency, PredictionRow.below, PredictionRow.number).offset(offset)
+    order = () if which.by_age else (PredictionRow.urgency, PredictionRow.below)
+    lines = lines.order_by(*order, PredictionRow.number).offset(offset)
     with reading(room.ledger.engine) as conn:
         total = conn.execute(_listed(select(func.count()).select_from(PredictionRow), which)).scalar_one()
         rows = conn.execute(lines if limit is None else lines.limit(limit)).all()
@@ -147,7 +152,7 @@ def _listed(query: _Query, which: WorklistFilter) -> _Query:
     return query
 
 
-def _item(row: Row[Any]) -> WorklistItem:
+def _item(row: Row[*tuple[Any, ...]]) -> WorklistItem:
     status: Status = "final" if row.closed else "open" if row.verdict is None else "reviewed"
     return WorklistItem(
         number=row.number,

@@ -159,6 +159,9 @@ def open_ui(
     inbox: Annotated[
         Path | None, typer.Option(envvar="MEDPROTO_INBOX", help="Folder whose folders can be imported.")
     ] = None,
+    blind_first: Annotated[
+        bool, typer.Option("--blind-first", help="Readers sign their own opinion before a score is shown.")
+    ] = False,
 ) -> None:
     """Open the reading room in the browser, on this machine alone unless told otherwise."""
     import os
@@ -167,6 +170,8 @@ def open_ui(
 
     if ledger:
         os.environ["MEDPROTO_LEDGER_URL"] = ledger
+    if blind_first:
+        os.environ["MEDPROTO_BLIND_FIRST"] = "1"
     for name, folder in (("MEDPROTO_BUNDLE", bundle), ("MEDPROTO_INBOX", inbox)):
         if folder:
             os.environ[name] = str(folder.resolve())

@@ -16,6 +16,7 @@ KINDS: Final = (
     "prediction",
     "refusal",
     "failure",
+    "opinion before score",
     "review",
     "exam opened",
     "report exported",

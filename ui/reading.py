@@ -11,6 +11,7 @@ from audit.report_words import counter_words
 from audit.service import Entry, Room, picture, prediction, reviews
 from medproto.records import Prediction
 from medproto.summary import Evidence, has_score, opposing, supporting
+from ui.blind import kept_back, opinion_panel
 from ui.drafts import guard
 from ui.evidence_html import card_html, conclusion_html, findings_html, score_html, waterfall_html
 from ui.opening import shown
@@ -28,6 +29,9 @@ def reading(number: int) -> None:
 
 
 def _draw(number: int, room: Room) -> None:
+    if kept_back(room, number):
+        opinion_panel(room, number)
+        return
     entry, record = prediction(room, number)
     signed = reviews(room, number)
     restore_draft(number, record)

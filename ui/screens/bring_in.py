@@ -14,6 +14,7 @@ from audit.service import Entry, Room, prediction, refusals
 from medproto.errors import MedprotoError
 from medproto.records import Prediction, RefusedRecord
 from ui import importing
+from ui.blind import blind_first
 from ui.evidence_html import findings_html
 from ui.importing import Imported, begin, imports, inbox_folders, set_aside
 from ui.opening import EXAM_PAGE, URL_VARIABLE, actor, banners, home, shown
@@ -123,9 +124,11 @@ def _results(room: Room, one: Imported) -> None:
 
 def _scored(entry: Entry, record: Prediction) -> None:
     refused = f", {len(record.refused)} refused" if record.refused else ""
-    name = f"{record.exam_id}: {record.decision}; {len(record.images)} images scored{refused}"
+    decision = "scored" if blind_first() else record.decision
+    name = f"{record.exam_id}: {decision}; {len(record.images)} images scored{refused}"
     with st.expander(name, expanded=bool(record.refused)):
-        st.html(findings_html(record))
+        if not blind_first():
+            st.html(findings_html(record))
         if st.button("Open", key=f"import_open_{entry.number}"):
             st.switch_page(EXAM_PAGE, query_params={"entry": str(entry.number)})
 

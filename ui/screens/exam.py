@@ -12,6 +12,7 @@ from audit.service import Room, WorklistFilter, WorklistItem, exam_opened, predi
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
 from medproto.summary import opposing, supporting
+from ui.blind import blind_first, kept_back
 from ui.drafts import ask_before_leaving, draft_of, leave, leaving, moved_on
 from ui.export import report_bytes
 from ui.opening import EXAM_PAGE, WORKLIST_PAGE, actor, banners, shown
@@ -66,7 +67,7 @@ def _write_opened(room: Room, number: int) -> None:
 
 def _nothing_open(room: Room) -> None:
     st.subheader("No exam is open", anchor=False)
-    waiting = worklist_page(room, WorklistFilter(status="open"), 0, 1)
+    waiting = worklist_page(room, WorklistFilter(status="open", by_age=blind_first()), 0, 1)
     if not waiting.items:
         st.info("No exam waits for a reading. The worklist shows all that were scored.")
         st.page_link(WORKLIST_PAGE, label="Go to the worklist", icon=":material/list:")
@@ -91,15 +92,16 @@ def _title(room: Room, number: int, record: Prediction) -> None:
 
 def _leave(room: Room, number: int, record: Prediction) -> None:
     """The two ways on: the report, and the next exam without a review."""
-    st.download_button(
-        "Report as PDF",
-        data=partial(report_bytes, number, actor()),
-        file_name=f"{record.exam_id}-entry-{number}.pdf",
-        mime="application/pdf",
-        on_click="ignore",
-        icon=":material/picture_as_pdf:",
-        key="pdf",
-    )
+    if not kept_back(room, number):
+        st.download_button(
+            "Report as PDF",
+            data=partial(report_bytes, number, actor()),
+            file_name=f"{record.exam_id}-entry-{number}.pdf",
+            mime="application/pdf",
+            on_click="ignore",
+            icon=":material/picture_as_pdf:",
+            key="pdf",
+        )
     if (following := _following(room, number)) is None:
         st.button("Next exam", icon=":material/skip_next:", disabled=True, key="next")
     elif st.button("Next exam", icon=":material/skip_next:", key="next", shortcut="n"):
@@ -121,7 +123,7 @@ def _leaving(room: Room, number: int) -> None:
 
 def _following(room: Room, number: int) -> int | None:
     """The next exam without a reading, by priority."""
-    waiting = worklist_page(room, WorklistFilter(status="open"), 0, 2).items
+    waiting = worklist_page(room, WorklistFilter(status="open", by_age=blind_first()), 0, 2).items
     return next((item.number for item in waiting if item.number != number), None)
 
 
@@ -130,7 +132,8 @@ def _open(number: int) -> None:
 
 
 def _views(room: Room, number: int, record: Prediction) -> None:
-    labels = labels_of(record)
+    blind = kept_back(room, number)
+    labels = [] if blind else labels_of(record)
     # The choice outlives the exam it was made on: the next one may not have that label.
     if st.session_state.setdefault(CHOICE, ALL) not in (ALL, *labels):
         st.session_state[CHOICE] = ALL
@@ -138,7 +141,10 @@ def _views(room: Room, number: int, record: Prediction) -> None:
     earlier = earlier_exam(room, number, record)
     prior = _earlier(room, earlier) if earlier and st.session_state.get(_PRIOR) else None
     told = Told(_choose, _toggle_prior if earlier else None)
-    viewer(Exam(number, record), prior, Asked(choice or ALL, st.session_state.get(ASKED, 0)), told)
+    asked = Asked(None if blind else choice or ALL, st.session_state.get(ASKED, 0))
+    viewer(Exam(number, record), prior, asked, told)
+    if blind:
+        return
     st.caption(
         "Numbered boxes speak for the class, lettered ones against it; “All” shows the numbered ones. "
         f"{legend_words((*supporting(record), *opposing(record)))} "

@@ -23,6 +23,7 @@ from audit.service import (
 from medproto.records import Decision, RefusedRecord
 from medproto.summary import number, percent
 from ui import listing
+from ui.blind import blind_first
 from ui.export import report_bytes
 from ui.opening import EXAM_PAGE, actor, banners, shown
 
@@ -62,8 +63,9 @@ def draw(room: Room) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         reading = st.selectbox("Reading", list(_READINGS), key="worklist_reading", width=130)
         search = st.text_input("Search", placeholder="Exam or patient pseudonym", key="worklist_search", width=270)
-        which = replace(_READINGS[reading], search=search.strip())
-        kind = _kind(worklist_counts(room, which))
+        which = replace(_READINGS[reading], search=search.strip(), by_age=blind_first())
+        # How many are flagged under a search for one exam would tell its outcome.
+        kind = "All" if which.by_age else _kind(worklist_counts(room, which))
     if kind == _REFUSED:
         _refused(room, search)
     else:
@@ -128,6 +130,8 @@ def _open(item: WorklistItem) -> None:
 
 
 def _cells(item: WorklistItem) -> list[str]:
+    if blind_first():
+        return _blind_cells(item)
     scored = item.decision != "no decision"
     kind = {"flagged": "flagged", "no decision": "none"}.get(item.decision, "")
     against = f"{number(item.margin)} against {number(item.operating_margin)}" if scored else "not shown"
@@ -143,6 +147,13 @@ def _cells(item: WorklistItem) -> list[str]:
         listing.text(item.verdict or "open"),
         listing.text(f"{item.time:%Y-%m-%d %H:%M}"),
     ]
+
+
+def _blind_cells(item: WorklistItem) -> list[str]:
+    """A line that says nothing of the model's result."""
+    kept = listing.text("after your opinion")
+    reading, scored = listing.text(item.verdict or "open"), listing.text(f"{item.time:%Y-%m-%d %H:%M}")
+    return [listing.text(item.exam_id), kept, kept, kept, kept, reading, scored]
 
 
 def _refused(room: Room, search: str) -> None:
