@@ -69,8 +69,10 @@ class Copy:
         return open_room(self.home, None if self.url.get_backend_name() == "sqlite" else _text(self.url))
 
     def own_evidence(self) -> None:
-        """Let the copy have files of its own; until then it reads those of the first copy."""
+        """Let the copy have files of its own; until then it reads those of the first copy. A bare database has none."""
         shared = (self.home / EVIDENCE).resolve()
+        if not shared.is_dir():
+            return
         (self.home / EVIDENCE).unlink()
         shutil.copytree(shared, self.home / EVIDENCE)
 

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from audit.findings import Knowledge, Verification
+from audit.heads import read_heads
 from audit.queries import prediction
 from audit.replay import Rerun, replay, rerun_of, sources_of
-from audit.room import REMEMBERED, verify_room
+from audit.room import REMEMBERED, Room, remembered, verify_room
 from audit.signing import PublicKey
+from audit.verification import verify
 from audit.verify_report import verify_report
 from medproto.errors import LedgerTampered, MedprotoError
 from medproto.records import Scored
@@ -54,7 +57,7 @@ def verified_at(copy: Copy, level: Level, keys: Sequence[PublicKey], usual: Iter
         memory.write_text(copy.known.head, "utf-8")
     try:
         with copy.room() as room:
-            result = verify_room(room, [copy.known.anchors] if level != "a" else [], keys)
+            result = _verification(room, [copy.known.anchors] if level != "a" else [], keys)
     except LedgerTampered as err:
         return Verdict("TAMPERED", str(err))
     except MedprotoError as err:
@@ -68,7 +71,15 @@ def verified_at(copy: Copy, level: Level, keys: Sequence[PublicKey], usual: Iter
 def usual_notices(copy: Copy) -> frozenset[str]:
     """What a verification of the untouched copy has to say though nothing is wrong."""
     with copy.room() as room:
-        return frozenset(verify_room(room, [copy.known.anchors], [copy.known.key]).notices)
+        return frozenset(_verification(room, [copy.known.anchors], [copy.known.key]).notices)
+
+
+def _verification(room: Room, anchors: Sequence[Path], keys: Sequence[PublicKey]) -> Verification:
+    """As the command verifies; of a bare database, which has no evidence beside it, without guarantee 7."""
+    if room.evidence.root.exists():
+        return verify_room(room, anchors, keys)
+    heads = [head for path in anchors for head in read_heads(path, f"anchor {path.name}", keys)]
+    return verify(room.ledger, Knowledge(tuple(keys), True, None, (*heads, *remembered(room.home, keys))))
 
 
 def report_verified(copy: Copy, report: bytes) -> Verdict:
