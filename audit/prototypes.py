@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, SQLColumnExpression, and_, exists, func, select
 from sqlalchemy.orm import aliased
 
 from audit.database import reading
@@ -16,6 +16,8 @@ from medproto.errors import EntryNotFound
 from medproto.records import Decision
 
 _PIECE: Final = 500
+
+_Row = Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def prototype_uses(room: Room, bundle_id: str) -> list[PrototypeUse]:
     return sorted(uses, key=lambda use: (-use.complaints, -use.led, use.prototype_id))
 
 
-def _driven(conn: Connection, rows: Sequence[Row[Any]], prototype_id: str) -> Iterator[Driven]:
+def _driven(conn: Connection, rows: Sequence[_Row], prototype_id: str) -> Iterator[Driven]:
     """These predictions with the reviews of them that stand, in the order in which they were signed."""
     numbers = [row.number for row in rows]
     complaint = and_(ComplaintRow.number == ReviewRow.number, ComplaintRow.prototype_id == prototype_id)
@@ -109,7 +111,7 @@ def _driven(conn: Connection, rows: Sequence[Row[Any]], prototype_id: str) -> It
         .where(ReviewRow.prediction.in_(numbers), ~_amended(ReviewRow.number))
         .order_by(ReviewRow.number)
     )
-    said: dict[int, list[Row[Any]]] = {}
+    said: dict[int, list[_Row]] = {}
     for one in conn.execute(signed):
         said.setdefault(one.prediction, []).append(one)
     for row in rows:
@@ -127,7 +129,7 @@ def _driven(conn: Connection, rows: Sequence[Row[Any]], prototype_id: str) -> It
         )
 
 
-def _amended(number: ColumnElement[int]) -> ColumnElement[bool]:
+def _amended(number: SQLColumnExpression[int]) -> ColumnElement[bool]:
     """Whether an amendment took the place of that review."""
     amendment = aliased(ReviewRow)
     return exists().where(amendment.amends == number)
