@@ -111,7 +111,8 @@ function makeToolbar(viewer) {
 function refreshToolbar(viewer) {
   const { state, buttons } = viewer;
   const greys = viewer.held()?.picture.head?.greys;
-  const now = JSON.stringify([state.look, state.heat, state.boxes, state.measure, state.lens, state.opacity, greys?.presets.length]);
+  const { look, heat, boxes, measure, lens, opacity } = state;
+  const now = JSON.stringify([look, heat, boxes, measure, lens, opacity, greys?.presets.length]);
   if (now === viewer.refreshed) return;
   viewer.refreshed = now;
   const pressed = { Invert: state.look.invert, Heatmap: state.heat, Boxes: state.boxes, Ruler: state.measure };

@@ -46,26 +46,43 @@ function rectOf([top, left, bottom, right], place) {
   ];
 }
 
-/** Put each label beside its box, inside the pane and clear of the labels before it. */
+/** Put each label beside its box, inside the pane, and where it covers least of other labels and boxes. */
 function placeTags(pane, place, state) {
+  const shown = (mark) => state.boxes && isShown(mark.labels, mark.against, state.choice);
+  const boxes = pane.image.marks.filter((mark) => !mark.dashed && shown(mark)).map((mark) => rectOf(mark.box, place));
   const taken = [];
-  for (const tag of pane.tags) {
-    const { mark, button } = tag;
-    button.hidden = !state.boxes || !isShown(mark.labels, mark.against, state.choice);
+  for (const { mark, button } of pane.tags) {
+    button.hidden = !shown(mark);
     if (button.hidden) continue;
-    const [left, top, width, height] = rectOf(mark.box, place);
+    const box = rectOf(mark.box, place);
+    const [left, top, width, height] = box;
     const inside = left < pane.width && top < pane.height && left + width > 0 && top + height > 0;
     button.style.visibility = inside ? "visible" : "hidden";
-    const size = [12 + 8 * mark.text.length, 20];
-    const spots = [[left, top - size[1]], [left, top + height], [left + width, top], [left - size[0], top]].map(
-      ([x, y]) => [Math.min(Math.max(x, 0), pane.width - size[0]), Math.min(Math.max(y, 0), pane.height - size[1])],
-    );
-    const clear = ([x, y]) =>
-      taken.every(([u, v, w]) => x + size[0] <= u || u + w <= x || y + size[1] <= v || v + size[1] <= y);
-    const [x, y] = spots.find(clear) ?? spots[0];
-    taken.push([x, y, size[0]]);
-    button.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
+    const spots = spotsAround(box, [12 + 8 * mark.text.length, 20], pane);
+    const met = (spot, others) => others.filter((other) => meet(spot, other)).length;
+    const crowds = spots.map((spot) => 10 * met(spot, taken) + met(spot, boxes));
+    const spot = spots[crowds.indexOf(Math.min(...crowds))];
+    taken.push(spot);
+    button.style.transform = `translate(${spot[0].toFixed(1)}px, ${spot[1].toFixed(1)}px)`;
   }
+}
+
+/** Where a label of this size can stand beside a box, the most usual place first. */
+function spotsAround([left, top, width, height], [wide, high], pane) {
+  const [right, bottom] = [left + width, top + height];
+  const near = [
+    [left, top - high], [right - wide, top - high], [left, bottom], [right - wide, bottom],
+    [left - wide, top], [right, top], [left - wide, bottom - high], [right, bottom - high],
+  ];
+  const steps = [[0, 0], [0, -high], [0, high], [-wide, 0], [wide, 0]];
+  const spots = steps.flatMap(([dx, dy]) => near.map(([x, y]) => [x + dx, y + dy]));
+  return spots.map(([x, y]) => [
+    Math.min(Math.max(x, 0), pane.width - wide), Math.min(Math.max(y, 0), pane.height - high), wide, high,
+  ]);
+}
+
+function meet([x, y, w, h], [u, v, p, q]) {
+  return x < u + p && u < x + w && y < v + q && v < y + h;
 }
 
 /** Lines that were measured on this image, with their lengths. */
