@@ -4,7 +4,7 @@ Guarantees of `render_report`:
 
 1. It is a function of what the ledger held of the entry at one size, and of the stored pictures and words: no model,
    no clock, no font of the machine; the same input gives the same bytes.
-2. What it shows is what the entries hold: nothing else is handed to it.
+2. What it shows is what the entries hold: nothing else is handed to it, but an identity for the hospital's own use.
 3. For an exam without a decision it holds no score, no weight, no probability.
 """
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from audit.payloads import Refusal
     from audit.report_standing import Standing
 
-_QR_SIDE: Final = 38 * mm
+_QR_SIDE: Final = 32 * mm
+_GAP: Final = 4 * mm
 #: Width of a character of the embedded monospaced font, in units of its size.
 _MONO_WIDTH: Final = 0.6025
 
@@ -40,8 +41,9 @@ def proof_page(standing: Standing, prediction: Prediction) -> list[Flowable]:
         PageBreak(),
         words("Proof", TITLE),
         words(
-            "This report was made from one ledger entry and its reviews, as of a log of the size below, and from the "
-            "pictures and words that they name; from nothing else. The attached audit.json holds entries and proofs.",
+            "This report was made from one ledger entry, its reviews and the entries of its model, as of a log of the "
+            "size below, and from the pictures and words that they name; an identity, where the pages name one, was "
+            "given by whoever printed it. The attached audit.json holds entries and proofs.",
             BODY_QUIET,
         ),
         Spacer(0, 3 * mm),
@@ -74,7 +76,7 @@ def refusal_page(standing: Standing, refusal: Refusal) -> list[Flowable]:
         story.append(table([["Image", "Why it was not scored", "Code"], *rows], [50 * mm, 86 * mm, 42 * mm]))
     else:
         story.append(words("The exam held no image file at all."))
-    story += [Spacer(0, 5 * mm), words("Proof", HEADING), Spacer(0, 1.5 * mm)]
+    story += [Spacer(0, _GAP), words("Proof", HEADING), Spacer(0, 1.5 * mm)]
     images: list[_Image] = [("refused", r.image_id, r.file_sha256, None) for r in refusal.refused]
     proof = [*_entry_table(standing, refusal.bundle_id), *_checkpoint(standing), *_inclusion(standing)]
     proof += _scanned(standing)
@@ -95,7 +97,7 @@ def _entry_table(standing: Standing, bundle_id: str) -> list[Flowable]:
         ["Leaf hash of the entry before", words(entry.previous, DIGEST)],
         ["Bundle", words(bundle_id, DIGEST)],
     ]
-    return [table(rows, [48 * mm, WIDTH - 48 * mm], header=False), Spacer(0, 5 * mm)]
+    return [table(rows, [48 * mm, WIDTH - 48 * mm], header=False), Spacer(0, _GAP)]
 
 
 def _checkpoint(standing: Standing) -> list[Flowable]:
@@ -120,7 +122,7 @@ def _checkpoint(standing: Standing) -> list[Flowable]:
         "check with “medproto audit verify” that this entry is among them and was not altered."
     )
     heading = [words("Signed checkpoint", HEADING), words(told, SMALL_QUIET), Spacer(0, 1.5 * mm)]
-    return [KeepTogether([*heading, framed]), Spacer(0, 5 * mm)]
+    return [KeepTogether([*heading, framed]), Spacer(0, _GAP)]
 
 
 class QrCode(Flowable):  # type: ignore[misc] # reportlab has no types
@@ -153,11 +155,10 @@ def qr_text(standing: Standing) -> str:
 
 def _scanned(standing: Standing) -> list[Flowable]:
     said = "The code says, line by line: format, origin of the ledger, its size, its root, this entry, its leaf."
-    row = Table(
-        [[QrCode(qr_text(standing), _QR_SIDE), words(said, SMALL_QUIET)]], colWidths=[_QR_SIDE, WIDTH - _QR_SIDE]
-    )
+    beside = [words("Entry and checkpoint as a code", HEADING), words(said, SMALL_QUIET)]
+    row = Table([[QrCode(qr_text(standing), _QR_SIDE), beside]], colWidths=[_QR_SIDE, WIDTH - _QR_SIDE])
     row.setStyle([("FONT", (0, 0), (-1, -1), MONO, 6.6), ("VALIGN", (0, 0), (-1, -1), "MIDDLE")])
-    return [KeepTogether([words("Entry and checkpoint as a code", HEADING), row]), Spacer(0, 5 * mm)]
+    return [row, Spacer(0, _GAP)]
 
 
 def _inclusion(standing: Standing) -> list[Flowable]:
@@ -174,7 +175,7 @@ def _inclusion(standing: Standing) -> list[Flowable]:
                 *(lines or [words("The leaf is the root.")]),
             ]
         ),
-        Spacer(0, 5 * mm),
+        Spacer(0, _GAP),
     ]
 
 
