@@ -11,6 +11,7 @@ from pathlib import Path
 from audit.access import require
 from audit.anchoring import anchor_checkpoint
 from audit.backup import make_backup
+from audit.blind import give_first_opinion
 from audit.entries import EntryDraft
 from audit.erasure import erase, finish_erasures
 from audit.evidence import patient_of
@@ -86,6 +87,7 @@ def fill(room: Room, bundle_id: str, patients: Sequence[str]) -> list[int]:
         decision = _DECISIONS[place % len(_DECISIONS)]
         number = score_exam(room, [film], scorer_for(patient, decision, bundle_id), READER).number
         exam_opened(room, number, READER)
+        give_first_opinion(room, number, place == 1, READER)
         blamed = prepared(decision).prediction.matches[0].prototype_id
         signed = review(room, number, _opinion(place == 1, blamed), READER)
         report_exported(room, number, sha256(report_for(room, number)), READER)
