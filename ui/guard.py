@@ -1,7 +1,7 @@
 """What stands before everything that is served: who may come in, how much they may send, and the headers of an answer.
 
 1. Without a session there is the sign-in page, the health check, and nothing else: no page, no picture, no websocket.
-2. A body is announced with its length and is no longer than an upload may be.
+2. A body is announced with its length, and is no longer than an upload may be, or than a form where it is none.
 3. No page is framed, fed from elsewhere, or taken for another type than it is sent as.
 """
 
@@ -38,6 +38,9 @@ HEADERS: Final = {
 }
 #: What is answered to anybody; Streamlit's own health check says `ok` and no more.
 PUBLIC: Final = frozenset({SIGN_IN, SIGN_OUT, "/healthz", "/_stcore/health"})
+#: Where Streamlit takes uploads; whatever else is sent is a form or less, and is sent by anybody.
+_UPLOADS: Final = "/_stcore/upload_file/"
+_FORM_BYTES: Final = 2**20
 Asker = Callable[[HTTPConnection], Actor | None]
 
 
@@ -47,7 +50,7 @@ class Guard:
     Args:
         app: what is behind it.
         asker: who sends a request; None for somebody who did not sign in.
-        most_bytes: the longest body.
+        most_bytes: the longest body of an upload.
     """
 
     def __init__(self, app: ASGIApp, asker: Asker, most_bytes: int) -> None:
@@ -75,7 +78,7 @@ class Guard:
         length = request.headers.get("content-length", "0")
         if "transfer-encoding" in request.headers or not length.isdecimal():
             return PlainTextResponse("A body comes with its length.", 411)
-        if int(length) > self._most_bytes:
+        if int(length) > (self._most_bytes if path.startswith(_UPLOADS) else _FORM_BYTES):
             return PlainTextResponse("That is more than may be sent at once.", 413)
         if path in PUBLIC or self._asker(request) is not None:
             return None

@@ -146,9 +146,10 @@ def test_another_host_name_is_not_answered(door: tuple[str, Path]) -> None:
 
 
 def test_more_than_an_upload_may_hold_is_turned_away(door: tuple[str, Path]) -> None:
-    headers = {"Content-Length": str(64 * 1024**3), "Origin": door[0]}
-    answer = requests.post(f"{door[0]}/auth/sign-in", headers=headers, data=b"", timeout=30, stream=True)
-    assert answer.status_code == 413
+    for path, too_much in (("/auth/sign-in", 2 * 1024**2), ("/_stcore/upload_file/a/b", 64 * 1024**3)):
+        headers = {"Content-Length": str(too_much), "Origin": door[0]}
+        answer = requests.post(f"{door[0]}{path}", headers=headers, data=b"", timeout=30, stream=True)
+        assert answer.status_code == 413
     chunked = requests.post(f"{door[0]}/auth/sign-in", data=iter([b"name=x"]), timeout=30)
     assert chunked.status_code == 411
 
