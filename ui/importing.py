@@ -174,15 +174,18 @@ def _read(folder: Path) -> Imported:
     steps = [json.loads(line) for line in _lines(folder / _PROGRESS)]
     ended = int((folder / _ENDED).read_text("utf-8")) if (folder / _ENDED).exists() else None
     said = "".join(_lines(folder / _LOG)[-1:]) if ended not in (None, 0, 3) else ""
+    exams = next((step["exams"] for step in steps if "exams" in step), None)
+    entries = tuple(step["entry"] for step in steps if "entry" in step)
     if ended is None and order["server"] != os.getpid():
         shutil.rmtree(folder / _FILES, ignore_errors=True)
-        ended, said = 1, "The server was stopped before this import ended: bring what is missing in again."
+        ended = 0 if len(entries) == exams else 1
+        said = "The server was stopped before this import ended: bring what is missing in again." if ended else ""
     return Imported(
         begun=datetime.strptime(folder.name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC),
         who=order["who"],
         files=order["files"],
-        exams=next((step["exams"] for step in steps if "exams" in step), None),
-        entries=tuple(step["entry"] for step in steps if "entry" in step),
+        exams=exams,
+        entries=entries,
         ended=ended,
         said=said,
     )
