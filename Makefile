@@ -32,7 +32,7 @@ demo: install ## make a synthetic cohort, train, score, report, verify and trace
 	@$(BIN)/medproto demo demo
 
 ui: install ## open the reading room over the demo on 127.0.0.1, where nobody signs in
-	@$(BIN)/medproto ui --home demo/home --demo
+	@$(BIN)/medproto ui --home demo/home --bundle demo/bundle --demo
 
 # Two test processes share the cores: more threads in each would only make them wait for one another.
 test: install ## run the whole test suite
