@@ -22,8 +22,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.entries import EntryDraft
+from audit.findings import Knowledge
 from audit.proofs import prove
 from audit.room import Room, open_room, verify_room
+from audit.verification import verify
 from benchmarks.curves import Curve, draw
 from benchmarks.pairs import compare
 from benchmarks.scored import scored_exam
@@ -90,10 +92,10 @@ def batched(home: Path, name: str, scored: int) -> None:
             room.ledger.append(left)
         with closing(sqlite3.connect(home / "ledger.sqlite")) as conn:
             bodies = [body for (body,) in conn.execute("SELECT body FROM entry")]
-        _rate(f"verification, {name}", len(bodies), lambda: verify_room(room), 120_000)
+        _rate(f"verification, {name}", len(bodies), lambda: _verify_entries(room), 120_000)
         compare(
             f"verification / hashing the same {sum(map(len, bodies)) / len(bodies):.0f} bytes an entry",
-            lambda: verify_room(room),
+            lambda: _verify_entries(room),
             lambda: [hashlib.sha256(body).digest() for body in bodies],
             3,
         )
@@ -143,6 +145,12 @@ def _verified_alone(home: Path) -> str:
             raise SystemExit("the ledger of the benchmark does not verify")
         seconds = time.process_time() - began
     return f"{seconds} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}"
+
+
+def _verify_entries(room: Room) -> None:
+    """Verify all but the evidence store: no picture that these entries name was ever drawn."""
+    if not verify(room.ledger, Knowledge((room.public_key,))).verified:
+        raise SystemExit("the ledger of the benchmark does not verify")
 
 
 def _decades(entries: int) -> Iterator[int]:
