@@ -10,12 +10,10 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, delete, insert, select, text
 
 from audit.database import reading, writing
-from audit.entries import format_time
 from audit.models import IdentityRow
 from medproto.errors import InputError
 
@@ -112,6 +110,6 @@ def _insert(conn: Connection, patient_id: str, patient: str | None) -> bytes:
     """A new row with a fresh secret, from which the pseudonym is derived unless there is one."""
     secret = secrets.token_bytes(_SECRET_BYTES)
     name = patient or derive_pseudonym(secret, "patient", patient_id)
-    row = {"patient_id": patient_id, "pseudonym": name, "secret": secret, "created": format_time(datetime.now(UTC))}
+    row = {"patient_id": patient_id, "pseudonym": name, "secret": secret}
     conn.execute(insert(IdentityRow), [row])
     return secret

@@ -60,7 +60,6 @@ class IdentityRow(Base):
     patient_id: Mapped[str] = mapped_column(Text, primary_key=True)
     pseudonym: Mapped[str] = mapped_column(Text, index=True)
     secret: Mapped[bytes] = mapped_column(LargeBinary)
-    created: Mapped[str] = mapped_column(Text)
 
 
 class PredictionRow(Base):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, column, insert, select, table
 
 import audit
 from audit.database import open_engine, read_url, reading, writing
@@ -22,7 +22,10 @@ def write_older(source: Engine, where: str | Path, revision: str = "0001") -> No
     with reading(source) as there, writing(target) as here:
         config.attributes["connection"] = here
         command.upgrade(config, revision)
-        for table in (EntryRow, CheckpointRow, IdentityRow):
-            rows = there.execute(select(*table.__table__.columns)).mappings().all()
-            here.execute(insert(table), [dict(row) for row in rows])
+        for rows_of in (EntryRow, CheckpointRow, IdentityRow):
+            rows = there.execute(select(*rows_of.__table__.columns)).mappings().all()
+            # Schema 0001 kept when a patient was first met.
+            more = {"created": "2026-01-31T12:00:00.000000Z"} if rows_of is IdentityRow and revision == "0001" else {}
+            whole = table(rows_of.__tablename__, *map(column, [*rows_of.__table__.columns.keys(), *more]))
+            here.execute(insert(whole), [dict(row) | more for row in rows])
     target.dispose()

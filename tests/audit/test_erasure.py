@@ -98,7 +98,7 @@ def test_free_pages_of_an_sqlite_that_overwrites_nothing_are_rewritten(room: Roo
     room.close()
     with sqlite3.connect(room.home / "ledger.sqlite") as conn:
         conn.execute("PRAGMA secure_delete = OFF")  # some builds of SQLite overwrite what is deleted, most do not
-        conn.execute("INSERT INTO identity VALUES (?, 'patient-0', X'00', '')", (f"{NAME}, born in 1815" * 500,))
+        conn.execute("INSERT INTO identity VALUES (?, 'patient-0', X'00')", (f"{NAME}, born in 1815" * 500,))
         conn.commit()
         conn.execute("DELETE FROM identity WHERE pseudonym = 'patient-0'")
     conn.close()

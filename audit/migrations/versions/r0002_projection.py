@@ -1,4 +1,7 @@
-"""Tables derived from the bodies, append-only like what they are derived from; `audit.projection` fills them."""
+"""Tables derived from the bodies, append-only like what they are derived from; `audit.projection` fills them.
+
+When a patient was first met is no longer kept: nothing read it, so nobody would have noticed where it was altered.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,8 @@ _POSTGRESQL = (
 
 def upgrade() -> None:
     """Create the tables, empty."""
+    if "created" in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("identity")}:
+        op.drop_column("identity", "created")
     _create_predictions()
     _create_reviews()
     # Where the derived tables are made again, those of the entries are as they should be.

@@ -133,9 +133,10 @@ def _keep_tables(url: URL) -> None:
 def _put_tables_back(url: URL) -> None:
     with as_owner(url) as conn:
         for table in inspect(conn).get_table_names():
+            # First: a trigger that an attack left enabled for replicas would fire here.
+            conn.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
             conn.exec_driver_sql(f"DELETE FROM {table}")
             conn.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM {_KEPT}.{table}")
-            conn.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 def _text(url: URL) -> str:

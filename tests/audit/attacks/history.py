@@ -131,6 +131,7 @@ def make_history(home: Path, url: str | None = None, bundle_id: str = BUNDLE_ID)
     with open_room(home, url, create=True) as room:
         registered(room, bundle_id)
         erased, _ = fill(room, bundle_id, ["erased", "P1"])
+        score_exam(room, [outside / "film.dcm"], scorer_for("P1", "flagged", bundle_id), READER)
         erase(room, str(patient_of(room.ledger.entry(erased).payload)), "request", ADMINISTRATOR)
         finish_erasures(room)
         make_backup(room, outside / "backup")
