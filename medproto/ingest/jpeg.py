@@ -76,7 +76,9 @@ def check_jpeg(stream: Stream, syntax: UID, layout: Layout) -> None:
     for segment in segments(stream):
         if segment.marker in FRAMES.get(syntax, ()) and frame is None:
             frame = _frame(segment, syntax, layout)
-        elif segment.marker == DRI and len(segment.parameters) == 2:
+        elif segment.marker == DRI:
+            if len(segment.parameters) != 2:
+                raise _broken("a restart interval that is not of two bytes")
             (interval,) = struct.unpack(">H", segment.parameters)
         elif segment.marker == LSE and (segment.parameters[:1] != b"\x01" or len(segment.parameters) != 11):
             # ISO 14495-1 C.2.4.1: other types are mapping tables and larger sizes, which no grey picture needs
@@ -137,6 +139,8 @@ def _check_huffman(parameters: bytes) -> None:
     """Huffman tables hold as many codes as they say, of lengths that codes can have (ISO 10918-1 B.2.4.2, C.2)."""
     position = 0
     while position < len(parameters):
+        if parameters[position] >> 4 > 1 or parameters[position] & 0xF > 3:
+            raise _broken("a Huffman table of a class or number that there is none of")
         counts = parameters[position + 1 : position + 17]
         end = position + 17 + sum(counts)
         codes = 0
