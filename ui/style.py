@@ -21,7 +21,7 @@ STYLE: Final = """<style>
 .mp-form button{background:none;border:1px solid #59636e;border-radius:.25rem;color:#e4e8ec;font:inherit;
   padding:.1rem .5rem;cursor:pointer}
 .mp-form button:hover{border-color:#e3a94a}
-@media(max-width:1500px){[data-testid="stTopNavLink"] [data-testid="stIconMaterial"]{display:none}}
+@media(max-width:1500px){[data-testid="stTopNavLink"] :has(> [data-testid="stIconMaterial"]){display:none}}
 .mp-quiet{color:#aab3bd}
 .mp-small{font-size:.82rem;line-height:1.45}
 .mp-row{display:grid;align-items:center;gap:.8rem;min-height:2.4rem;font-size:.9rem;
