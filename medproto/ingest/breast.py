@@ -195,6 +195,8 @@ def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
 
 def _with_nipple(body: Mask, above: Mask) -> Mask:
     """The body with what stands out of it a little: labels on bridges reach farther, strips end at the border."""
+    if not body.any():
+        return body
     size = NIPPLE * max(body.shape)
     within, beyond = grown(body, size), grown(body, size + 3)
     labels, count = ndimage.label(opened(above & ~body & beyond | body) & ~body)

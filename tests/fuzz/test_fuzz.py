@@ -15,7 +15,7 @@ import pytest
 from pydicom import uid
 from rich.console import Console
 
-from medproto.errors import UnreadableImage
+from medproto.errors import MedprotoError, UnreadableImage
 from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.reading import read_mammogram
 from tests.fuzz.__main__ import report_faults, table
@@ -159,6 +159,24 @@ def test_the_report_counts_and_keeps_what_was_read_wrongly(tmp_path: Path) -> No
     said = console.file.getvalue()
     assert "3 files, 1 read wrongly" in said
     assert "2 pixels differ" in said
+
+
+@pytest.mark.parametrize(
+    "chance_seed, number, syntax, name",
+    [
+        (5, 1983, uid.JPEGLosslessSV1, "views"),
+        (5, 8188, uid.JPEGLossless, "rescaled"),
+        (6, 1174, uid.JPEG2000Lossless, "plain"),
+    ],
+)
+def test_a_file_that_was_once_read_wrongly_is_refused(
+    tmp_path: Path, chance_seed: int, number: int, syntax: uid.UID, name: str
+) -> None:
+    seed = next(one for one in SEEDS if (one.syntax, one.name) == (syntax, name))
+    path = tmp_path / "a.dcm"
+    path.write_bytes(make_case(number, chance_seed, [seed]).data)
+    with pytest.raises(MedprotoError, match=r"restart interval|Huffman table|No breast"):
+        read_mammogram(path, SETTINGS)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
