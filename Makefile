@@ -48,7 +48,7 @@ check: install ## formatting, lint, types and import direction
 bench: install ## run the benchmarks
 	@$(BIN)/python -m benchmarks
 
-bench-ui: install ## open a large exam in Chromium and move it; prints times and frames
+bench-ui: install ## a large exam in Chromium, ten sessions at once, 500 openings; prints times, frames, memory
 	@$(BIN)/python -m benchmarks.ui
 
 fuzz: install ## read 10,000 mutated files; FUZZ='--count N --seed S' for others

@@ -17,7 +17,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
 
 from audit.entries import EntryDraft
 from audit.filters import LedgerFilter
-from audit.payloads import AccessRefusal
+from audit.payloads_people import AccessRefusal
 from audit.room import Actor, Room
 from medproto.errors import AccessRefused
 

@@ -2,19 +2,21 @@
 
 1. An opinion is signed once by each person and prediction, and only before that person signed a reading of it.
 2. It says nothing of the model: whether the exam is suspicious, in the reader's own eyes.
+3. Until then nothing of the model's result is handed to whoever is to sign it, by whatever address it is asked for.
+   An admin, who keeps the ledger too, finds it there: in a room that is read blind, readers read.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from audit.access import require
+from audit.access import permitted, require
 from audit.entries import Entry, EntryDraft
 from audit.filters import LedgerFilter
 from audit.payloads import FirstOpinion
 from audit.queries import prediction
 from audit.room import Actor, Room
-from medproto.errors import InputError
+from medproto.errors import AccessRefused, InputError
 
 #: What the signature means (21 CFR 11.50), by whether the exam is suspicious.
 OPINIONS: Final = {
@@ -43,6 +45,18 @@ def has_opinion(room: Room, number: int, name: str) -> bool:
     """Whether this person signed an opinion or a reading of this prediction."""
     which = LedgerFilter(kinds=_KINDS, refers_to=number, actor=name)
     return bool(room.ledger.entries(which, limit=1))
+
+
+def kept_back(room: Room, number: int) -> bool:
+    """Whether the model's result for this prediction is still kept from whoever holds the room, if it is read blind."""
+    holder = room.holder
+    return holder is not None and permitted(holder.role, "review") and not has_opinion(room, number, holder.name)
+
+
+def refuse_kept_back(room: Room, number: int) -> None:
+    """Raise AccessRefused while the model's result is kept from whoever holds this room, which is read blind first."""
+    if kept_back(room, number):
+        raise AccessRefused(f"entry {number}: what the model found is shown once your own opinion is signed")
 
 
 def _refuse_second(room: Room, number: int, actor: Actor) -> None:

@@ -18,6 +18,7 @@ from audit.filters import LedgerFilter
 from audit.findings import Verification
 from audit.room import open_room, verify_room
 from audit.signing import PublicKey
+from medproto.console import stage_bars
 
 app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, read it, trace a decision to training patches.")
 
@@ -48,8 +49,8 @@ def verify(
 ) -> None:
     """Verify the whole ledger and its evidence: exit 0 verified, 1 tampered, 2 cannot be checked."""
     keys = [PublicKey.from_vkey(vkey) for vkey in public_key or ()]
-    with open_room(home, ledger) as room:
-        result = verify_room(room, anchors or (), keys, since)
+    with open_room(home, ledger) as room, stage_bars() as progress:
+        result = verify_room(room, anchors or (), keys, since, progress)
     if as_json:
         out().print_json(json.dumps(dataclasses.asdict(result) | {"verified": result.verified}))
     else:

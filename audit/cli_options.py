@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,11 @@ def one_line(command: Callable[_Params, None]) -> Callable[_Params, None]:
 
 def operator() -> Actor:
     """Who types the command: whoever reads the key file can do all, so the role says only where it was done."""
-    return Actor(getpass.getuser(), "operator")
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # in a container the user may have a number alone
+        name = f"user {os.getuid()}"
+    return Actor(name, "operator")
 
 
 def out() -> Console:

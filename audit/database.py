@@ -7,7 +7,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import os
+import threading
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import SQLITE_CORRUPT, SQLITE_NOTADB
@@ -31,6 +35,10 @@ DERIVED_TABLES = ("prediction", "prototype_match", "review", "complaint", "erasu
 _LOCK = 0x6D656470726F746F  # "medproto": the advisory lock of the append
 _BUSY_SECONDS = 60
 _SCRUB_SECONDS = 5
+_MOST_ENGINES = 8
+#: Held while an engine is opened or closed; how often each is open.
+_ENGINES = threading.Lock()
+_OPENED: Counter[Engine] = Counter()
 
 
 def read_url(where: str | Path) -> URL:
@@ -49,13 +57,48 @@ def read_url(where: str | Path) -> URL:
 
 
 def open_engine(url: URL) -> Engine:
-    """Engine for this database; connects to nothing yet."""
+    """Engine for this database; connects to nothing yet.
+
+    A process has one for each database, however often that is opened at once: to prepare its questions anew takes
+    longer than to answer them. Where another file took the place of SQLite's, as after a restore, that is another
+    database: the file that was there must take no entry any more. `close_engine` goes with each opening.
+    """
+    with _ENGINES:
+        engine = _engine(url, os.getpid(), _file_of(url))
+        _OPENED[engine] += 1
+        return engine
+
+
+def close_engine(engine: Engine) -> None:
+    """Close what `open_engine` opened: with the last of them the connections go."""
+    with _ENGINES:
+        _OPENED[engine] -= 1
+        if _OPENED[engine] <= 0:
+            del _OPENED[engine]
+            engine.dispose()
+
+
+@functools.lru_cache(maxsize=_MOST_ENGINES)
+def _engine(url: URL, _process: int, _file: Hashable) -> Engine:
+    """The engine; a forked process never shares the connections of the one it came from."""
+    # No bound on connections: whoever waits for the append lock holds one, and must not keep the writer from a second.
     if url.get_backend_name() == "postgresql":
-        return create_engine(url)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        return create_engine(url, max_overflow=-1)
+    engine = create_engine(url, max_overflow=-1, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
     return engine
+
+
+def _file_of(url: URL) -> Hashable:
+    """Which file is there under SQLite's path; one that is yet to be made is like no other."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    try:
+        there = os.stat(url.database or "")
+    except OSError:
+        return object()
+    return there.st_dev, there.st_ino
 
 
 @contextmanager

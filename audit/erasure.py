@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from audit.database import scrub
 from audit.entries import Entry, EntryDraft
-from audit.evidence import exam_files, patient_of, sealed_of, training_patches
+from audit.evidence import exam_files, model_files, patient_of, sealed_of, training_patches
 from audit.filters import LedgerFilter
 from audit.identity import forget, secret_behind
 from audit.payloads import Erasure, ErasureReason
@@ -89,12 +89,14 @@ def finish_erasures(room: Room) -> Finished:
 
 
 def _of_others(room: Room, erased: set[str]) -> set[str]:
-    """Files in clear that somebody else's entries name too: equal bytes are one file, and stay."""
+    """Files in clear that somebody else's entries or a model's name too: equal bytes are one file, and stay."""
     names: set[str] = set()
     for entry in _all(room, "prediction"):
         names |= training_patches(entry.payload)
         if patient_of(entry.payload) not in erased and not sealed_of(entry.payload):
             names |= exam_files(entry.payload)
+    for entry in _all(room, "bundle registered"):
+        names |= model_files(entry.payload)
     return names
 
 

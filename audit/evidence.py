@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,17 @@ class EvidenceStore:
 
     def get(self, digest: str) -> bytes:
         """The bytes of this digest; EvidenceMissing when they are absent or altered."""
-        try:
-            data = self.path(digest).read_bytes()
-        except OSError as err:
-            raise EvidenceMissing(f"evidence {digest[:12]}…: absent") from err
+        data = self.read(digest)
         if hashlib.sha256(data).hexdigest() != digest:
             raise EvidenceMissing(f"evidence {digest[:12]}…: altered since it was stored")
         return data
+
+    def read(self, digest: str) -> bytes:
+        """The bytes under this name, which whoever asks checks by other means; EvidenceMissing when they are absent."""
+        try:
+            return self.path(digest).read_bytes()
+        except OSError as err:
+            raise EvidenceMissing(f"evidence {digest[:12]}…: absent") from err
 
     def check(self, digest: str) -> bool:
         """Whether the bytes of this digest are here and unaltered."""
@@ -80,11 +84,17 @@ class EvidenceStore:
             raise EvidenceMissing(f"evidence {digest[:12]}…: cannot be removed ({err.strerror})") from err
         return True
 
-    def altered(self) -> Iterator[str]:
-        """Names of all files here whose bytes do not hash to their name; each file is read once, in pieces."""
-        for path in sorted(self.root.glob("??/*")):
+    def altered(self, progress: Callable[[int, int], None]) -> Iterator[str]:
+        """Names of all files here whose bytes do not hash to their name; each file is read once, in pieces.
+
+        Args:
+            progress: told (done, total) after each file.
+        """
+        paths = sorted(self.root.glob("??/*"))
+        for done, path in enumerate(paths, 1):
             if _DIGEST.fullmatch(path.name) and not _hashes_to(path):
                 yield path.name
+            progress(done, len(paths))
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write beside, sync, rename: a reader sees the whole file or none, after a power cut too."""
@@ -132,8 +142,24 @@ def training_patches(payload: Mapping[str, Any]) -> set[str]:
     return {name for name in named if name}
 
 
+def model_files(payload: Mapping[str, Any]) -> set[str]:
+    """Names of the files that hold the card of a registered model, its training patches and their neighbours, in clear.
+
+    Bodies from before there were neighbours promise none of their files: predictions name the patches they need.
+    """
+    named = {_names(payload).get("card")}
+    for one in _listed(payload, "prototypes"):
+        if nearest := _listed(_object(one.get("neighbours")), "nearest"):
+            named |= {_names(part).get("patch") for part in (_object(one.get("source")), *nearest)}
+    return {name for name in named if name}
+
+
 def _objects(payload: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
-    parts = _object(payload.get("prediction")).get(part)
+    return _listed(_object(payload.get("prediction")), part)
+
+
+def _listed(payload: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    parts = payload.get(part)
     return [_object(one) for one in parts] if isinstance(parts, list) else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,10 @@ from audit.signing import Checkpoint, PublicKey
 
 #: Beyond this many faults only their number is kept: memory stays constant on a ledger that is all wrong.
 MAX_FAULTS = 1000
+#: What a verification is busy with, in the order in which it comes.
+Stage = Literal["pictures", "entries", "derived tables"]
+#: Told (stage, done, total) while a verification goes on; the total is what the database claims, never less than done.
+Progress = Callable[[Stage, int, int], None]
 GUARANTEES: dict[int, str] = {
     1: "Numbers run from 1 without a gap up to the last signed checkpoint.",
     2: "Every body is canonical and hashes to its leaf.",
@@ -35,6 +40,31 @@ class Fault:
     guarantee: int
     entry: int | None
     sentence: str
+
+
+class Found:
+    """Faults and notices as a pass meets them; beyond `MAX_FAULTS` only how many more there were."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.notices: list[str] = []
+        #: Entries that a fault names.
+        self.faulty: set[int] = set()
+        self._more = 0
+
+    def fault(self, guarantee: int, entry: int, sentence: str) -> None:
+        """One thing that is wrong."""
+        if len(self.faults) >= MAX_FAULTS:
+            self._more += 1
+            return
+        self.faulty.add(entry)
+        self.faults.append(Fault(guarantee, entry, sentence))
+
+    def all_faults(self) -> tuple[Fault, ...]:
+        """Every fault, and how many there were beyond those."""
+        if not self._more:
+            return tuple(self.faults)
+        return (*self.faults, Fault(self.faults[-1].guarantee, None, f"And {self._more} faults more."))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Engine
 from audit.database import reading
 from audit.encryption import PatientKey
 from audit.entries import Entry
-from audit.evidence import EvidenceStore, exam_files, patient_of, sealed_of, training_patches
+from audit.evidence import EvidenceStore, exam_files, model_files, patient_of, sealed_of, training_patches
+from audit.findings import Progress
 from audit.identity import held_secret
 from audit.rows import erasing_entries
 from medproto.errors import EvidenceMissing
@@ -20,22 +21,28 @@ from medproto.errors import EvidenceMissing
 class Holdings:
     """What the store holds, read once, and who was erased by which entry.
 
-    The pass that asks finds out for itself whether an erasing entry holds: a forged one hides nothing.
+    The pass that asks finds out for itself whether an erasing entry holds: a forged one hides nothing. `progress` is
+    told of each file that was read.
     """
 
     store: EvidenceStore
     conn: Connection
+    progress: Progress | None = None
     altered: frozenset[str] = field(init=False)
     erased: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.erased = _erased(self.conn)
-        self.altered = frozenset(self.store.altered())
+        self.altered = frozenset(self.store.altered(self._tell))
+
+    def _tell(self, done: int, total: int) -> None:
+        if self.progress:
+            self.progress("pictures", done, total)
 
     def faults(self, entry: Entry) -> Iterator[str]:
         """What is wrong with the files of this entry, in sentences."""
         own = exam_files(entry.payload)
-        for name in sorted(own | training_patches(entry.payload)):
+        for name in sorted(own | training_patches(entry.payload) | model_files(entry.payload)):
             if name in self.altered:
                 yield f"entry {entry.number}: its picture {name[:12]}… was altered."
             elif not self.store.present(name) and (name not in own or self._erasing(entry) is None):

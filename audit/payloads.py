@@ -8,13 +8,12 @@ from pydantic import Field, model_validator
 
 from audit.entries import EntryKind
 from medproto.errors import InputError
+from medproto.neighbourhood import Neighbourhood
 from medproto.records import Digest, PrototypeSource, Record, RefusedRecord
 
 Verdict = Literal["agree", "disagree", "refer"]
 #: What a signed opinion is among those on the same exam; `audit.readings` holds the rules.
 Act = Literal["reading", "amendment", "second reading", "final"]
-UserChange = Literal["added", "role", "disabled", "password"]
-SignInFault = Literal["unknown user", "wrong password", "disabled", "record altered", "too many attempts", "no role"]
 #: Why a patient was erased: one of these and no free text, for what is in a body stays there.
 ErasureReason = Literal["request", "retention", "mistake", "order"]
 #: What a signature under a review means (21 CFR 11.50: who, when, meaning).
@@ -47,15 +46,16 @@ class TrainingRun(Record):
 
 
 class RegisteredPrototype(Record):
-    """One prototype of a bundle and the training patch it is."""
+    """One prototype of a bundle, the training patch it is, and its neighbours; older bodies hold none."""
 
     prototype_id: str
     prototype_class: str
     source: PrototypeSource
+    neighbours: Neighbourhood | None = None
 
 
 class BundleRegistered(Record):
-    """A bundle, by its id, with every prototype's source."""
+    """A bundle, by its id, with every prototype's source, and its card as a page; older bodies name none."""
 
     bundle_id: Digest
     name: str
@@ -63,15 +63,21 @@ class BundleRegistered(Record):
     training_entry: int | None
     prototypes: Annotated[tuple[RegisteredPrototype, ...], Field(min_length=1)]
     metrics: dict[str, float]
+    card: Digest | None = None
+    #: What it learnt from, with patients and images of each split; older bodies do not say.
+    data_name: str | None = None
+    synthetic: bool | None = None
+    splits: dict[str, dict[str, int]] | None = None
 
 
 class EvaluationRun(Record):
-    """An evaluation: one entry with the digest of its results, which were shown to nobody as single predictions."""
+    """An evaluation, whose results were shown to nobody as single predictions, and the card with these results."""
 
     bundle_id: Digest
     manifest_digest: Digest
     results_digest: Digest
     results: dict[str, Any]
+    card: Digest | None = None
 
 
 class Intent(Record):
@@ -189,35 +195,6 @@ class ReportExported(Delivery):
     entry: int
     exam_id: str | None
     pdf_digest: Digest
-
-
-class UserChanged(Record):
-    """A local user was added or changed; `record` is the digest of what is kept of them, salt and hash included."""
-
-    user: str
-    change: UserChange
-    role: str
-    enabled: bool
-    record: Digest
-
-
-class AccessRefusal(Record):
-    """Whoever the entry names was turned away: their role is not for this action."""
-
-    action: str
-
-
-class SignedIn(Record):
-    """Whoever the entry names came in, by a password of this room or by the organisation's sign-in."""
-
-    method: Literal["password", "organisation"]
-
-
-class SignInRefusal(Record):
-    """Somebody was not let in. `user` is a name that is known here: what else was typed may be a password."""
-
-    reason: SignInFault
-    user: str | None
 
 
 class Erasure(Record):

@@ -8,7 +8,7 @@ the body that is there, and one that proves nothing calls for no rows and forbid
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, Final
 
@@ -42,10 +42,14 @@ _WRONG_LINKS = text(
 _Row = tuple[Any, ...]
 
 
-def derived_faults(engine: Engine, since: int) -> list[Fault]:
-    """What is wrong with the rows derived from the entries after this number."""
+def derived_faults(engine: Engine, since: int, progress: Callable[[int], None]) -> list[Fault]:
+    """What is wrong with the rows derived from the entries after this number.
+
+    Args:
+        progress: told now and then of the last entry that was compared.
+    """
     found: list[Fault] = []
-    pass_ = _Pass(since)
+    pass_ = _Pass(since, progress)
     try:
         with reading(engine) as conn:
             for number, sentence in pass_.faults(conn):
@@ -62,14 +66,17 @@ def derived_faults(engine: Engine, since: int) -> list[Fault]:
 class _Pass:
     """One pass over bodies and derived tables; `last` is the last entry compared."""
 
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, progress: Callable[[int], None]) -> None:
         self.last = since
+        self._progress = progress
 
     def faults(self, conn: Connection) -> Iterator[tuple[int, str]]:
         """Number of the entry and a sentence, for everything that is wrong."""
         since = self.last
         streams = [_Stream(conn, table, since) for table in DERIVED]
-        for number, entry in _entries(conn, since):
+        for place, (number, entry) in enumerate(_entries(conn, since), 1):
+            if place % _BODIES_AT_ONCE == 0:
+                self._progress(number)
             yield from _strays(streams, number)
             wanted = rows_of(entry) if entry is not None else {}
             for stream in streams:

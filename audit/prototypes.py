@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from audit.database import reading
 from audit.models import ComplaintRow, MatchRow, PredictionRow, ReviewRow
+from audit.queries import ReviewRecord, reviews
 from audit.room import Room
 from medproto.errors import EntryNotFound
 from medproto.records import Decision
@@ -22,7 +23,10 @@ _Row = Row[*tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Driven:
-    """One decision that a prototype took part in; `rank` counts from 1 by falling contribution."""
+    """One decision that a prototype took part in; `rank` counts from 1 by falling contribution.
+
+    `reviews` are the entries of the reviews that stand, `verdicts` what they say, in the same order.
+    """
 
     number: int
     exam_id: str
@@ -32,6 +36,7 @@ class Driven:
     contribution: float
     rank: int
     verdicts: tuple[str, ...]
+    reviews: tuple[int, ...]
     misled: bool
 
 
@@ -48,8 +53,16 @@ class PrototypeUse:
     complaints: int
 
 
+@dataclass(frozen=True)
+class Complaint:
+    """One review that stands and says that a prototype misled, with its reader and their words, of the prediction."""
+
+    prediction: int
+    signed: ReviewRecord
+
+
 def trace_prototype(
-    room: Room, prototype_id: str, bundle_id: str | None = None, limit: int | None = None
+    room: Room, prototype_id: str, bundle_id: str | None = None, limit: int | None = None, led: bool = False
 ) -> list[Driven]:
     """The decisions this prototype took part in, newest first; EntryNotFound when there is none.
 
@@ -58,6 +71,7 @@ def trace_prototype(
         prototype_id: name of the prototype within its bundle.
         bundle_id: the bundle; None for the prototypes of that name in all bundles.
         limit: how many decisions at most.
+        led: only those in which it counted most.
     """
     took_part = (
         select(*PredictionRow.__table__.columns, MatchRow.contribution, MatchRow.place)
@@ -68,6 +82,8 @@ def trace_prototype(
     )
     if bundle_id is not None:
         took_part = took_part.where(PredictionRow.bundle_id == bundle_id)
+    if led:
+        took_part = took_part.where(MatchRow.place == 1)
     with reading(room.ledger.engine) as conn:
         pages = conn.execute(took_part).partitions(_PIECE)
         driven = [one for page in pages for one in _driven(conn, page, prototype_id)]
@@ -102,12 +118,28 @@ def prototype_uses(room: Room, bundle_id: str) -> list[PrototypeUse]:
     return sorted(uses, key=lambda use: (-use.complaints, -use.led, use.prototype_id))
 
 
+def complaints(room: Room, prototype_id: str, bundle_id: str, limit: int = 20) -> list[Complaint]:
+    """The reviews of this bundle's decisions that say this prototype misled, newest first, at most that many."""
+    misled = (
+        select(ComplaintRow.number, ComplaintRow.prediction)
+        .join(PredictionRow, PredictionRow.number == ComplaintRow.prediction)
+        .where(PredictionRow.bundle_id == bundle_id, ComplaintRow.prototype_id == prototype_id)
+        .where(~_amended(ComplaintRow.number))
+        .order_by(ComplaintRow.number.desc())
+        .limit(limit)
+    )
+    with reading(room.ledger.engine) as conn:
+        found = [(row.number, row.prediction) for row in conn.execute(misled)]
+    signed = {one.number: one for entry in {entry for _, entry in found} for one in reviews(room, entry)}
+    return [Complaint(entry, signed[number]) for number, entry in found]
+
+
 def _driven(conn: Connection, rows: Sequence[_Row], prototype_id: str) -> Iterator[Driven]:
     """These predictions with the reviews of them that stand, in the order in which they were signed."""
     numbers = [row.number for row in rows]
     complaint = and_(ComplaintRow.number == ReviewRow.number, ComplaintRow.prototype_id == prototype_id)
     signed = (
-        select(ReviewRow.prediction, ReviewRow.verdict, exists().where(complaint).label("misled"))
+        select(ReviewRow.number, ReviewRow.prediction, ReviewRow.verdict, exists().where(complaint).label("misled"))
         .where(ReviewRow.prediction.in_(numbers), ~_amended(ReviewRow.number))
         .order_by(ReviewRow.number)
     )
@@ -125,6 +157,7 @@ def _driven(conn: Connection, rows: Sequence[_Row], prototype_id: str) -> Iterat
             contribution=row.contribution,
             rank=row.place,
             verdicts=tuple(one.verdict for one in signed_here),
+            reviews=tuple(one.number for one in signed_here),
             misled=any(one.misled for one in signed_here),
         )
 

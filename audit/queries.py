@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,6 +54,11 @@ def picture(room: Room, entry: Entry, digest: str) -> bytes:
     return room.picture(entry, digest)
 
 
+def pictures(room: Room, entry: Entry) -> Callable[[str], bytes]:
+    """What opens one picture after the other of those that the entry names, as `picture` does."""
+    return room.pictures(entry)
+
+
 def reviews(room: Room, number: int) -> list[ReviewRecord]:
     """Reviews of one prediction, oldest first."""
     entries = room.ledger.entries(LedgerFilter(kind="review", refers_to=number))
@@ -76,7 +82,10 @@ def checkpoint_of(room: Room, number: int) -> Checkpoint:
 
 def _review(room: Room, entry: Entry) -> Review:
     """The review with its words, which lie sealed beside the ledger; in old bodies they are in the body."""
-    signed = Review.model_validate(dict(entry.payload))
+    try:
+        signed = Review.model_validate(dict(entry.payload))
+    except ValidationError as err:
+        raise LedgerTampered([f"entry {entry.number}: its payload is not a review of this schema."]) from err
     if signed.words is None:
         return signed
     try:

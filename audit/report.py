@@ -28,6 +28,7 @@ from audit.report_pages import all_prototypes, evidence, inputs, summary
 from audit.report_proof import proof_page, refusal_footer, refusal_page
 from audit.report_reviews import reviews_so_far
 from audit.report_standing import Standing, standing
+from audit.report_words import SYNTHETIC_MODEL, synthetic_words
 from audit.room import Room
 from medproto.errors import ReportError
 from medproto.records import Prediction
@@ -70,7 +71,7 @@ def set_report(held: Standing, pictures: Callable[[str], bytes], identity: Ident
         *proof_page(held, prediction),
     ]
     patient = ", ".join(identity.words) if identity else ""
-    running = Running(prediction.exam_id, _footer(held), prediction.synthetic, patient)
+    running = Running(prediction.exam_id, _footer(held), synthetic_words(prediction), patient)
     return build_pdf(story, running, f"Exam {prediction.exam_id}, entry {held.entry.number}")
 
 
@@ -88,7 +89,7 @@ def render_refusal(held: Standing, software: Mapping[str, str] | None = None) ->
     except ValidationError as err:
         raise ReportError(f"entry {entry.number}: its refusal cannot be read") from err
     register_fonts()
-    running = Running(refusal_footer(refusal.refused), _footer(held), refusal.synthetic)
+    running = Running(refusal_footer(refusal.refused), _footer(held), SYNTHETIC_MODEL if refusal.synthetic else "")
     pages = build_pdf(refusal_page(held, refusal), running, f"Refused exam, entry {entry.number}")
     return archived(pages, held.time, attachment(held, None, None, software))
 

@@ -34,7 +34,7 @@ from reportlab.platypus import (
 )
 
 from audit.report_fonts import BOLD, MONO, SANS, clipped, font_of, printable, register_fonts
-from audit.report_words import IDENTIFIED, RESEARCH_USE, SYNTHETIC
+from audit.report_words import IDENTIFIED, RESEARCH_USE
 
 INK: Final = HexColor("#16191d")
 QUIET: Final = HexColor("#59626d")
@@ -62,19 +62,19 @@ class Running:
     Args:
         subject: the exam or entry the report is about.
         footer: entry number and leaf.
-        synthetic: whether the pictures are of no patient.
+        synthetic: what of it is synthetic, in words; empty where nothing is.
         patient: who it is of, where the report names the patient; else empty.
     """
 
     subject: str
     footer: str
-    synthetic: bool
+    synthetic: str
     patient: str = ""
 
     @property
     def tags(self) -> tuple[tuple[str, Color], ...]:
         """What stands in colour at the head of every page."""
-        synthetic, identified = ((SYNTHETIC, FOR_COLOUR),), ((IDENTIFIED, INK),)
+        synthetic, identified = ((self.synthetic, FOR_COLOUR),), ((IDENTIFIED, INK),)
         return (
             *(synthetic if self.synthetic else ()),
             (RESEARCH_USE, NEUTRAL_COLOUR),
@@ -115,7 +115,7 @@ def words(text: str, style: ParagraphStyle = BODY) -> Paragraph:
     """
     marked = []
     for font, run in groupby(text, lambda letter: font_of(letter, style.fontName)):
-        said = escape(printable("".join(run), font))
+        said = escape(printable("".join(run), font)).replace("\n", "<br/>")
         marked.append(said if font == style.fontName else f'<font name="{font}">{said}</font>')
     return Paragraph("".join(marked), style)
 

@@ -44,6 +44,7 @@ from audit.report_words import (
     probability_words,
     refusal_reasons,
 )
+from medproto.class_evidence import class_evidence
 from medproto.records import BreastScore, Prediction
 from medproto.summary import SIDES, Evidence, case_sentence, has_score, number, opposing, percent, signed, supporting
 
@@ -135,13 +136,11 @@ def _by_class(prediction: Prediction) -> list[Flowable]:
     scored = has_score(prediction)
     head = ["Class", "Prototypes", *(["Logit", "Contributions"] if scored else []), "Most alike", "Similarity", "In"]
     rows = [head]
-    for name in prediction.classes:
-        own = [match for match in prediction.matches if match.prototype_class == name]
-        total, logit = sum(match.contribution for match in own), prediction.logits.get(name)
-        counted = ["not recorded" if logit is None else number(logit), signed(total)] if scored else []
-        best = max(own, key=lambda match: match.similarity, default=None)
+    for one in class_evidence(prediction):
+        logit, best = one.logit, one.most_alike
+        counted = ["not recorded" if logit is None else number(logit), signed(one.contribution)] if scored else []
         alike = [best.prototype_id, number(best.similarity), prediction.image(best.image_id).title] if best else []
-        rows.append([name, str(len(own)), *counted, *(alike or ["none", "", ""])])
+        rows.append([one.name, str(one.prototypes), *counted, *(alike or ["none", "", ""])])
     widths = [34, 21, 22, 27, 36, 22, 16] if scored else [50, 28, 50, 28, 22]
     listed = table(rows, [w * mm for w in widths], numbers=frozenset((1, 2, 3, 5) if scored else (1, 3)))
     return section("Evidence by class", margin_words(prediction), [listed])

@@ -13,6 +13,8 @@ from medproto.summary import Evidence, box_words, has_score, number, opposing, p
 
 RESEARCH_USE: Final = "Research use only, not for primary diagnosis"
 SYNTHETIC: Final = "SYNTHETIC DATA: no patient"
+#: Of pictures that do not say that they are synthetic, or of which that is not known.
+SYNTHETIC_MODEL: Final = "SYNTHETIC MODEL: it learnt from no patient"
 IDENTIFIED: Final = "Names the patient: for this hospital's own use"
 STANDARD_VIEWS: Final = ("R CC", "L CC", "R MLO", "L MLO")
 SEVERITY_WORDS: Final = {"refuse": "Refused", "warn": "Warning", "note": "Note"}
@@ -27,6 +29,14 @@ WITHOUT_BREAST: Final = (
 )
 NOT_THE_REASON: Final = "A blanked breast gives as high a similarity: do not read the patch as the reason."
 NO_BETTER: Final = "This box does no better than a random one: do not read the patch as the reason."
+
+
+def synthetic_words(prediction: Prediction) -> str:
+    """What of an exam is synthetic, pictures or model alone; empty where nothing is."""
+    if not prediction.synthetic:
+        return ""
+    pictures = any(image.synthetic is not False for image in prediction.images)
+    return SYNTHETIC if pictures else SYNTHETIC_MODEL
 
 
 def box_numbers(box: Box) -> str:

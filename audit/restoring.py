@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from audit.backup import DATABASES, Backup, backed_up_anchors, read_backup
-from audit.database import open_engine, read_url, reading, revision_of
+from audit.database import close_engine, open_engine, read_url, reading, revision_of
 from audit.dumping import load
 from audit.entries import Entry, EntryDraft
 from audit.erasing_again import erase_again, erased_since
@@ -185,7 +185,7 @@ def _database_in(order: RestoreOrder, backup: Backup) -> Iterator[Ledger]:
         with reading(engine) as conn:
             load(conn, url, source)
     finally:
-        engine.dispose()
+        close_engine(engine)
     with open_ledger(order.url, None, may_upgrade=True) as ledger:
         yield ledger
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +15,11 @@ from audit.encryption import PatientKey
 from audit.entries import Entry
 from audit.evidence import EvidenceStore, patient_of, sealed_of
 from audit.filters import LedgerFilter
-from audit.findings import Knowledge, KnownHead, Verification
+from audit.findings import Knowledge, KnownHead, Progress, Verification
 from audit.heads import read_heads
 from audit.identity import adopt, pseudonym, secret_behind
 from audit.ledger import Ledger, create_ledger, open_ledger
+from audit.locking import one_at_a_time
 from audit.rotation import settle_key
 from audit.signing import (
     KEY_FILE,
@@ -99,14 +100,32 @@ class Room:
             EvidenceErased: the patient was erased.
             EvidenceMissing: the file is absent or altered, or the key is gone without an entry that says so.
         """
-        patient, sealed = patient_of(entry.payload), sealed_of(entry.payload).get(digest)
-        if patient is None or sealed is None:
-            return self.evidence.get(digest)
-        secret = secret_behind(self.ledger.engine, patient)
-        if secret is None:
-            self.refuse_erased(patient)
-            raise EvidenceMissing(f"evidence {digest[:12]}…: its key is gone, and no entry erased it")
-        return PatientKey.from_secret(secret).unseal(self.evidence.get(sealed), digest)
+        return self.pictures(entry)(digest)
+
+    def pictures(self, entry: Entry) -> Callable[[str], bytes]:
+        """What opens the pictures of this entry, one after the other, with the patient's key looked up once."""
+        patient, sealed = patient_of(entry.payload), sealed_of(entry.payload)
+
+        @functools.cache
+        def key() -> PatientKey | None:
+            secret = None if patient is None else secret_behind(self.ledger.engine, patient)
+            return None if secret is None else PatientKey.from_secret(secret)
+
+        def opened(digest: str) -> bytes:
+            if patient is None or digest not in sealed:
+                return self.evidence.get(digest)
+            held = key()
+            if held is None:
+                self.refuse_erased(patient)
+                raise EvidenceMissing(f"evidence {digest[:12]}…: its key is gone, and no entry erased it")
+            try:
+                # Compared with what the entry names once opened: sealed, megabytes need no digest of their own.
+                return held.unseal(self.evidence.read(sealed[digest]), digest)
+            except EvidenceMissing:
+                self.evidence.get(sealed[digest])  # says so where the file is not the one that was stored
+                raise
+
+        return opened
 
     def erasures(self) -> dict[str, int]:
         """Pseudonyms of the patients who were erased, each with the entry that says so."""
@@ -170,7 +189,11 @@ def open_room(home: Path, url: str | None = None, *, create: bool = False, ancho
 
 
 def verify_room(
-    room: Room, anchors: Sequence[Path] = (), public_keys: Sequence[PublicKey] = (), since: int = 0
+    room: Room,
+    anchors: Sequence[Path] = (),
+    public_keys: Sequence[PublicKey] = (),
+    since: int = 0,
+    progress: Progress | None = None,
 ) -> Verification:
     """Verify ledger and evidence, and remember the head when everything held.
 
@@ -179,14 +202,16 @@ def verify_room(
         anchors: files of checkpoints that were kept elsewhere.
         public_keys: keys obtained elsewhere; without any, the room's own is used and the result says so.
         since: number of entries that need not be read again, as the verification before has read them.
+        progress: told how far the reading is, in the thread that reads.
     """
     keys = tuple(public_keys) or (room.public_key,)
     heads = [head for path in anchors for head in read_heads(path, f"anchor {path.name}", keys)]
     memory = remembered(room.home, keys)
-    result = verify(room.ledger, Knowledge(keys, bool(public_keys), room.evidence, (*heads, *memory), since))
+    knowledge = Knowledge(keys, bool(public_keys), room.evidence, (*heads, *memory), since)
+    result = verify(room.ledger, knowledge, progress)
     # What was not compared with the head remembered must not take its place.
     if result.verified and result.head is not None and since <= min((h.checkpoint.size for h in memory), default=0):
-        _remember(room, result.head)
+        _remember(room, result.head, memory, keys)
     return result
 
 
@@ -196,29 +221,34 @@ def remembered(home: Path, keys: Sequence[PublicKey]) -> list[KnownHead]:
     return read_heads(path, "the head remembered", keys, 9) if path.exists() else []
 
 
-def _remember(room: Room, head: Checkpoint) -> None:
-    """Replace the remembered head in one step: it only ever grows, since a shorter ledger does not verify."""
+def _remember(room: Room, head: Checkpoint, memory: list[KnownHead], keys: Sequence[PublicKey]) -> None:
+    """Replace the remembered head in one step; of two verifications at once the longer is remembered.
+
+    A head that is shorter than `memory`, with which it was compared, is one after a restore, and takes its place.
+    """
+    refused = f"verified, but cannot remember the head in {room.home}"
     fresh = room.home / f".{REMEMBERED}.{os.getpid()}"
-    try:
-        fresh.write_text(head.note, "utf-8")
-        os.replace(fresh, room.home / REMEMBERED)
-    except OSError as err:
-        raise LedgerUnavailable(f"verified, but cannot remember the head in {room.home}") from err
+    with one_at_a_time(room.home / f".{REMEMBERED}.lock", refused):
+        now = remembered(room.home, keys)
+        if now != memory and head.size <= max((known.checkpoint.size for known in now), default=0):
+            return
+        try:
+            fresh.write_text(head.note, "utf-8")
+            os.replace(fresh, room.home / REMEMBERED)
+        except OSError as err:
+            raise LedgerUnavailable(refused) from err
 
 
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
     """One process at a time makes a room: two that start together must not make two keys."""
+    refused = f"cannot create a room in {home}"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(home / ".creating", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as err:
-        raise LedgerUnavailable(f"cannot create a room in {home} ({err.strerror})") from err
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        raise LedgerUnavailable(f"{refused} ({err.strerror})") from err
+    with one_at_a_time(home / ".creating", refused):
         yield
-    finally:
-        os.close(handle)
 
 
 def _new_keys(home: Path, url: str | None) -> Signer:

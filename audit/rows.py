@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from audit.database import reading
 from audit.entries import Entry, decode
-from medproto.errors import AuditError
+from medproto.errors import AuditError, LedgerDamaged, LedgerUnavailable
 
 #: Below every number: also what somebody numbered 0 or less is met.
 FROM_THE_START = -(2**63)
@@ -56,6 +58,19 @@ def checkpoint_rows(conn: Connection, base: int) -> Iterator[Row[Any]]:
 def newest_checkpoint(conn: Connection, size: int) -> Row[Any] | None:
     """Row of the last checkpoint over this many entries or fewer."""
     return conn.execute(_NEWEST, {"size": size}).one_or_none()
+
+
+def promised_size(engine: Engine) -> int:
+    """How many entries the last checkpoint claims to cover, unproven; 0 where the database will not say.
+
+    It is asked in a view of its own: where the database is damaged the pass is to say what, and where.
+    """
+    try:
+        with reading(engine) as conn:
+            row = newest_checkpoint(conn, sys.maxsize)
+    except (LedgerDamaged, LedgerUnavailable):
+        return 0
+    return row.size if row is not None and type(row.size) is int else 0
 
 
 def start_rows(conn: Connection, since: int) -> tuple[Row[Any], Row[Any]]:

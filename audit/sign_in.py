@@ -17,7 +17,7 @@ from typing import Final
 
 from audit.entries import EntryDraft
 from audit.passwords import PasswordHash, matches
-from audit.payloads import SignedIn, SignInFault, SignInRefusal
+from audit.payloads_people import SignedIn, SignInFault, SignInRefusal
 from audit.room import Room
 from audit.users import User, find_user, vouched
 from medproto.errors import AccessRefused
@@ -107,7 +107,7 @@ def sign_in(room: Room, attempt: Attempt, attempts: Attempts) -> User:
         _refused(room, fault or "unknown user", user)
         raise AccessRefused(NOT_LET_IN)
     attempts.forgive(attempt)
-    payload = SignedIn(method="password").model_dump(mode="json")
+    payload = SignedIn(method="password").model_dump(mode="json", exclude_none=True)
     room.ledger.append([EntryDraft("sign-in", payload, user.name, user.role)])
     return user
 
@@ -124,7 +124,7 @@ def _fault(room: Room, user: User | None, right: bool) -> SignInFault | None:
 
 def _refused(room: Room, reason: SignInFault, user: User | None) -> None:
     name = user.name if user else None
-    payload = SignInRefusal(reason=reason, user=name).model_dump(mode="json")
+    payload = SignInRefusal(reason=reason, user=name).model_dump(mode="json", exclude_defaults=True)
     room.ledger.append([EntryDraft("sign-in refused", payload, name or "unknown", "none")])
 
 

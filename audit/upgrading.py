@@ -10,6 +10,7 @@ from audit.database import (
     DERIVED_TABLES,
     OLDER_REVISIONS,
     REVISION,
+    close_engine,
     missing_tables,
     open_engine,
     read_url,
@@ -60,4 +61,4 @@ def derive_again(where: str | Path) -> None:
             upgrade(conn)
             fill(conn)
     finally:
-        engine.dispose()
+        close_engine(engine)

@@ -11,13 +11,12 @@ the database. Guarantees:
 
 from __future__ import annotations
 
-import fcntl
+import functools
 import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +26,9 @@ from audit.access import Role, require
 from audit.canonical import canonical_bytes
 from audit.entries import Entry, EntryDraft
 from audit.filters import LedgerFilter
+from audit.locking import one_at_a_time
 from audit.passwords import PasswordHash, hash_password
-from audit.payloads import UserChange, UserChanged
+from audit.payloads_people import UserChange, UserChanged
 from audit.room import Actor, Room
 from medproto.errors import InputError, LedgerUnavailable
 from medproto.records import Record
@@ -56,12 +56,20 @@ _USERS: Final = TypeAdapter(tuple[User, ...])
 
 def read_users(home: Path) -> tuple[User, ...]:
     """Every user of the room in `home`, by name; none where none was added."""
+    path = home / USERS_FILE
     try:
-        text = (home / USERS_FILE).read_bytes()
+        now = path.stat()
+        return _read(path, (now.st_ino, now.st_mtime_ns, now.st_size))
     except FileNotFoundError:
         return ()
     except OSError as err:
         raise LedgerUnavailable(f"users: their file cannot be read ({err.strerror})") from err
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, _state: tuple[int, int, int]) -> tuple[User, ...]:
+    """The users in a file that is in this state: a page asks who acts a dozen times, and the file changes seldom."""
+    text = path.read_bytes()
     try:
         return _USERS.validate_json(text)
     except ValidationError as err:
@@ -146,18 +154,9 @@ def _replace(home: Path, users: tuple[User, ...]) -> None:
         raise LedgerUnavailable(f"users: their file cannot be written ({err.strerror})") from err
 
 
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _alone(home: Path) -> AbstractContextManager[None]:
     """One process at a time changes users: of two that read before both write, one would be lost."""
-    try:
-        handle = os.open(home / f".{USERS_FILE}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as err:
-        raise LedgerUnavailable(f"users: their file cannot be locked ({err.strerror})") from err
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    return one_at_a_time(home / f".{USERS_FILE}.lock", "users: their file cannot be locked")
 
 
 def _key(name: str) -> str:

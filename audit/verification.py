@@ -9,7 +9,8 @@ A verification establishes these guarantees, and says of each whether it holds, 
 5. Every checkpoint is signed by the key valid at its size, and none is missing; its root is that of the entries, and
    the last one covers them all. The keys given sign there (`audit.keychain`).
 6. Every result answers an intent that was committed before it.
-7. Every picture that a prediction names is in the evidence store, unaltered.
+7. Every picture that a prediction names is in the evidence store, unaltered; so is every file that a model's entry
+   names: its card, its training patches and their neighbours.
 8. The entries extend every anchor kept elsewhere.
 9. The entries extend the head that this verifier remembers.
 10. Every row of the tables derived from the bodies (`audit.projection`) is what its body calls for; none is missing.
@@ -17,19 +18,28 @@ A verification establishes these guarantees, and says of each whether it holds, 
 
 from __future__ import annotations
 
-from audit.findings import GUARANTEES, Fault, Guarantee, Knowledge, KnownHead, Verification
+from audit.findings import GUARANTEES, Fault, Guarantee, Knowledge, KnownHead, Progress, Verification
 from audit.ledger import Ledger
 from audit.projection_check import derived_faults
 from audit.walk import Walk
 
-__all__ = ["Fault", "Guarantee", "Knowledge", "KnownHead", "Verification", "verify"]
+__all__ = ["Fault", "Guarantee", "Knowledge", "KnownHead", "Progress", "Verification", "verify"]
 
 
-def verify(ledger: Ledger, knowledge: Knowledge) -> Verification:
-    """Read the whole ledger once and check every guarantee that this knowledge allows."""
-    walk = Walk(knowledge)
+def verify(ledger: Ledger, knowledge: Knowledge, progress: Progress | None = None) -> Verification:
+    """Read the whole ledger once and check every guarantee that this knowledge allows.
+
+    Args:
+        progress: told how far the reading is, in the thread that reads.
+    """
+    walk = Walk(knowledge, progress)
     walk.run(ledger.engine)
-    faults = (*walk.faults, *derived_faults(ledger.engine, knowledge.since))
+
+    def compared(number: int) -> None:
+        if progress:
+            progress("derived tables", number, max(walk.last, number))
+
+    faults = (*walk.found.all_faults(), *derived_faults(ledger.engine, knowledge.since, compared))
     broken = {fault.guarantee for fault in faults}
     return Verification(
         size=walk.last,

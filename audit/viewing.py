@@ -6,7 +6,7 @@ names the picture, and whether its patient was erased since.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from audit.access import require
@@ -16,6 +16,9 @@ from audit.room import Room
 from medproto import pyramid
 from medproto.errors import EntryNotFound, EvidenceMissing
 from medproto.pyramid import Pyramid
+
+#: The bytes of an entry's picture by their digest, as `Room.pictures` opens them.
+Read = Callable[[str], bytes]
 
 
 def seen(room: Room, number: int) -> Entry:
@@ -36,6 +39,11 @@ def seen(room: Room, number: int) -> Entry:
     return entry
 
 
+def image_ids(entry: Entry) -> list[str]:
+    """The images of an exam, in the order of its record."""
+    return [str(image["image_id"]) for image in entry.payload["prediction"]["images"]]
+
+
 def picture_digest(entry: Entry, image_id: str) -> str:
     """Digest of the picture to view of one image: in full depth, or its preview where nothing else is kept."""
     image = _named(entry, "images", "image_id", image_id)
@@ -43,19 +51,19 @@ def picture_digest(entry: Entry, image_id: str) -> str:
     return digest
 
 
-def opened_picture(room: Room, entry: Entry, image_id: str) -> Pyramid:
+def opened_picture(entry: Entry, image_id: str, read: Read) -> Pyramid:
     """That picture, checked and opened; EvidenceMissing where it is absent or altered."""
     image = _named(entry, "images", "image_id", image_id)
-    data = room.picture(entry, picture_digest(entry, image_id))
+    data = read(picture_digest(entry, image_id))
     return pyramid.decode(data) if image.get("full_depth") else pyramid.of_preview(data)
 
 
-def overlay(room: Room, entry: Entry, prototype_id: str) -> bytes:
+def overlay(entry: Entry, prototype_id: str, read: Read) -> bytes:
     """PNG bytes of the map of one prototype; EvidenceMissing where it is not pictured."""
     digest = _named(entry, "matches", "prototype_id", prototype_id).get("overlay")
     if not isinstance(digest, str):
         raise EvidenceMissing(f"entry {entry.number}: it has no map of that prototype")
-    return room.picture(entry, digest)
+    return read(digest)
 
 
 def _named(entry: Entry, part: str, name: str, value: str) -> Mapping[str, Any]:

@@ -11,14 +11,23 @@ from sqlalchemy import Connection, Engine, Row
 
 from audit.database import reading
 from audit.ending import faults_at_end
-from audit.entries import KEY_CHANGES, NO_LEAF, RESULT_KINDS, Entry, decode, derive, format_time
-from audit.findings import MAX_FAULTS, Fault, Knowledge, span
+from audit.entries import KEY_CHANGES, NO_LEAF, Entry, decode, derive, format_time
+from audit.findings import Found, Knowledge, Progress, span
 from audit.heads import Heads
 from audit.holdings import Holdings
 from audit.keychain import KeyChain, named_keys
+from audit.meaning import Meaning
 from audit.merkle import Frontier
 from audit.pieces import Piece, Place, sound_piece
-from audit.rows import FROM_THE_START, checkpoint_rows, entry_pieces, key_entries, newest_checkpoint, start_rows
+from audit.rows import (
+    FROM_THE_START,
+    checkpoint_rows,
+    entry_pieces,
+    key_entries,
+    newest_checkpoint,
+    promised_size,
+    start_rows,
+)
 from audit.signing import Checkpoint
 from audit.triggers import trigger_notices
 from medproto.errors import AuditError, LedgerDamaged
@@ -28,12 +37,13 @@ class Walk:
     """State of the pass: what is expected next, and what was found. Use: `Walk(knowledge).run(engine)`.
 
     With `knowledge.since` the pass starts at the last signed checkpoint of that size or less, and reads nothing before.
+    `progress` is told of pictures, then of entries, a piece at a time.
     """
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    def __init__(self, knowledge: Knowledge, progress: Progress | None = None) -> None:
         self.knowledge = knowledge
-        self.faults: list[Fault] = []
-        self.notices: list[str] = []
+        self.progress = progress
+        self.found = Found()
         self.last = 0
         self.checkpoints = 0
         self.head: Checkpoint | None = None
@@ -43,18 +53,15 @@ class Walk:
         self._covered = 0
         self._promised: Checkpoint | None = None
         self._ahead: Frontier | None = None
-        self._faulty: set[int] = set()
-        self._overflow = 0
         #: Time of the last entry that could be read, in the spelling that sorts; empty before the first.
         self._time = ""
-        self._intents: set[int] = set()
-        self._holdings: Holdings | None = None
         self._base = FROM_THE_START
         self._signed: Iterator[Row[Any]] = iter(())
         self._pending: Row[Any] | None = None
         #: Size of the checkpoint before the next one; None where nobody looked.
         self._signed_at: object = 0
         self._heads = Heads(knowledge.heads)
+        self._meaning = Meaning(self.found, self._heads, None, self._base)
         self.keys = KeyChain(knowledge.keys)
 
     def run(self, engine: Engine) -> None:
@@ -62,22 +69,31 @@ class Walk:
         try:
             self._pass(engine)
         except LedgerDamaged as err:
-            self._fault(2, self.last + 1, f"entry {self.last + 1}: it and what follows cannot be read: {err}")
+            self.found.fault(2, self.last + 1, f"entry {self.last + 1}: it and what follows cannot be read: {err}")
             return
         self._end()
 
     def _pass(self, engine: Engine) -> None:
+        promised = promised_size(engine) if self.progress else 0
         with reading(engine) as conn:
             self._start(conn)
             self._signed = checkpoint_rows(conn, self._base)
             self._pending = next(self._signed, None)
             # The view is fixed by the first query; a file that an entry of it names was written before.
-            if self.knowledge.evidence is not None:
-                self._holdings = Holdings(self.knowledge.evidence, conn)
-            for rows in entry_pieces(conn, self._base):
-                self._piece(rows)
+            store = self.knowledge.evidence
+            holdings = Holdings(store, conn, self.progress) if store is not None else None
+            self._meaning = Meaning(self.found, self._heads, holdings, self._base)
+            self._pieces(conn, promised - max(self._base, 0))
             self._checkpoints_below(math.inf)
-            self.notices += trigger_notices(conn)
+            self.found.notices += trigger_notices(conn)
+
+    def _pieces(self, conn: Connection, expected: int) -> None:
+        met = 0
+        for rows in entry_pieces(conn, self._base):
+            self._piece(rows)
+            met += len(rows)
+            if self.progress:
+                self.progress("entries", met, max(expected, met))
 
     def _start(self, conn: Connection) -> None:
         """Know the keys that the entries name, and stand where the reading is to begin."""
@@ -99,15 +115,16 @@ class Walk:
         self._previous = before.leaf if (before := self._read(last)) is not None else None
         self._known_heads(start.size)
         if dropped := self._heads.drop_before(start.size):
-            self.notices.append(f"{dropped} known checkpoints cover less than {start.size} entries: not compared.")
+            self.found.notices.append(
+                f"{dropped} known checkpoints cover less than {start.size} entries: not compared."
+            )
 
     def all_notices(self) -> Iterator[str]:
         """What is to be noticed but no fault; intents that nothing answered come last."""
-        yield from self.notices
+        yield from self.found.notices
         yield from self.keys.notices
         yield from self._heads.notices()
-        for number in sorted(self._intents):
-            yield f"entry {number}: an intent without a result; the scoring was cut short and nothing was shown."
+        yield from self._meaning.unanswered()
 
     def _piece(self, rows: Sequence[Row[Any]]) -> None:
         """Rows in order: quickly where all of them are sound, one by one where anything is unlike, and entry 1."""
@@ -144,7 +161,7 @@ class Walk:
                 self._known_heads(stop)
             if stop in told:
                 waiting.popleft()
-                self._meaning(told[stop], stop in piece.late)
+                self._meaning.of(told[stop], stop in piece.late)
             if stop < end:
                 self._checkpoints_below(stop + 1)
         self._time = piece.end.time
@@ -169,7 +186,7 @@ class Walk:
             self._known_heads(number)
         self._columns(row, entry)
         time = format_time(entry.time)
-        self._meaning(entry, time < self._time)
+        self._meaning.of(entry, time < self._time)
         self._time = time
 
     def _read(self, row: Row[Any]) -> Entry | None:
@@ -178,21 +195,21 @@ class Walk:
         try:
             entry = decode(row.body)
         except AuditError as err:
-            self._fault(2, number, f"entry {number}: its body was altered: {err}.")
+            self.found.fault(2, number, f"entry {number}: its body was altered: {err}.")
             return None
         if entry.leaf != row.leaf:
-            self._fault(2, number, f"entry {number}: its body does not hash to its leaf.")
+            self.found.fault(2, number, f"entry {number}: its body does not hash to its leaf.")
             return None
         if entry.number != number:
-            self._fault(1, number, f"entry {number}: its body says it is entry {entry.number}.")
+            self.found.fault(1, number, f"entry {number}: its body says it is entry {entry.number}.")
             return None
         return entry
 
     def _gap(self, first: int, last: int) -> None:
         if last < first:
-            self._fault(1, last + 1, f"entry {last + 1}: got this number, expected numbers from 1.")
+            self.found.fault(1, last + 1, f"entry {last + 1}: got this number, expected numbers from 1.")
         else:
-            self._fault(1, first, f"{span(first, last)}: missing.")
+            self.found.fault(1, first, f"{span(first, last)}: missing.")
         self._previous = self._tree = None
         self.keys.lose()
         if self._ahead is not None and self._ahead.size == last:
@@ -203,7 +220,7 @@ class Walk:
         """Guarantee 3. A checkpoint that held up to the entry before clears that one."""
         culprit = number if self._covered == number - 1 else number - 1
         words = f"entry {number} names another leaf before it than entry {number - 1} has"
-        self._fault(3, culprit, f"entry {culprit}: altered after it was written: {words}.")
+        self.found.fault(3, culprit, f"entry {culprit}: altered after it was written: {words}.")
 
     def _columns(self, row: Row[Any], entry: Entry) -> None:
         """Guarantee 4."""
@@ -213,29 +230,7 @@ class Walk:
             return
         for column, value in said.items():
             if getattr(row, column) != value or type(getattr(row, column)) is not type(value):
-                self._fault(4, entry.number, f"entry {entry.number}: its column {column} differs from its body.")
-
-    def _meaning(self, entry: Entry, late: bool) -> None:
-        """Guarantees 6 and 7, and what is to be noticed. The quick reading leaves out what `SILENT` holds."""
-        if late and len(self.notices) < MAX_FAULTS:
-            self.notices.append(f"entry {entry.number}: dated before the entry before it; the clock was set back.")
-        if entry.kind == "checkpoint anchored":
-            self._heads.anchored(entry)
-        elif entry.kind == "intent":
-            self._intents.add(entry.number)
-        elif entry.kind in RESULT_KINDS and entry.refers_to is not None:
-            self._answer(entry.number, entry.refers_to)
-        if entry.kind in ("prediction", "review") and self._holdings is not None:
-            for sentence in self._holdings.faults(entry):
-                self._fault(7, entry.number, sentence)
-            if len(self.notices) < MAX_FAULTS:
-                self.notices += self._holdings.notices(entry)
-
-    def _answer(self, number: int, intent: int) -> None:
-        if intent in self._intents:
-            self._intents.discard(intent)
-        elif intent not in self._faulty and intent > self._base:
-            self._fault(6, number, f"entry {number}: answers entry {intent}, which is no open intent.")
+                self.found.fault(4, entry.number, f"entry {entry.number}: its column {column} differs from its body.")
 
     def _checkpoint(self, row: Row[Any]) -> None:
         """Guarantee 5 for one checkpoint row; gives back the tree where a fault had lost it."""
@@ -248,13 +243,13 @@ class Walk:
             if signed.size != row.size or frontier.root().hex() != signed.root:
                 raise AuditError("its columns differ from what was signed")
         except AuditError as err:
-            self._fault(5, row.size, f"entry {row.size}: the checkpoint over it was altered: {err}.")
+            self.found.fault(5, row.size, f"entry {row.size}: the checkpoint over it was altered: {err}.")
             return
         finally:
             before, self._signed_at = self._signed_at, row.size
         if signed.previous is not None and before is not None and signed.previous != before:
             words = f"the checkpoint over it is missing: the one over {signed.size} entries follows it"
-            self._fault(5, signed.previous, f"entry {signed.previous}: {words}.")
+            self.found.fault(5, signed.previous, f"entry {signed.previous}: {words}.")
         self._promised = signed
         if signed.size > self.last:
             self._ahead = frontier
@@ -269,32 +264,23 @@ class Walk:
 
     def _unlike_signed(self, size: int) -> None:
         first = self._covered + 1
-        if not any(first <= entry <= size for entry in self._faulty):
-            self._fault(5, first, f"{span(first, size)}: altered: the signed checkpoint covers other bytes.")
+        if not any(first <= entry <= size for entry in self.found.faulty):
+            self.found.fault(5, first, f"{span(first, size)}: altered: the signed checkpoint covers other bytes.")
 
     def _known_heads(self, size: int) -> None:
         """Guarantees 8 and 9, when the tree has just reached the size of a known head."""
         if self._tree is not None and self._heads.at(size):
             for head, words in self._heads.met(size, self._tree.root().hex(), self.keys):
-                self._fault(head.guarantee, size, f"entry {size}: {words}.")
+                self.found.fault(head.guarantee, size, f"entry {size}: {words}.")
 
     def _names_keys(self, entry: Entry) -> None:
         """Guarantee 5: which key signs from here on."""
         try:
             self.keys.entry(entry)
         except AuditError as err:
-            self._fault(5, entry.number, f"entry {entry.number}: it changes the key, but {err}.")
+            self.found.fault(5, entry.number, f"entry {entry.number}: it changes the key, but {err}.")
 
     def _end(self) -> None:
         promised = self._promised.size if self._promised else 0
         for fault in faults_at_end(self.last, promised, self._heads, self.keys):
-            self._fault(*fault)
-        if self._overflow:
-            self.faults.append(Fault(self.faults[-1].guarantee, None, f"And {self._overflow} faults more."))
-
-    def _fault(self, guarantee: int, entry: int, sentence: str) -> None:
-        if len(self.faults) >= MAX_FAULTS:
-            self._overflow += 1
-            return
-        self._faulty.add(entry)
-        self.faults.append(Fault(guarantee, entry, sentence))
+            self.found.fault(*fault)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from sqlalchemy import Row, Select, and_, case, exists, func, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Row, Select, and_, case, exists, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from audit.database import reading
 from audit.entries import parse_time
@@ -62,9 +63,10 @@ class WorklistItem:
 
 @dataclass(frozen=True)
 class WorklistFilter:
-    """Which exams to list; None lists all. `search` is a part of the exam's or the patient's pseudonym.
+    """Which exams to list; None lists all. `search` is a part of the exam's or the patient's pseudonym, `patient_id`
+    the whole of the patient's.
 
-    With `by_age` the oldest comes first whatever its outcome: an order by priority would tell the score.
+    With `by_age` the oldest comes first whatever its outcome; an order by priority tells something of the score.
     """
 
     decision: Decision | None = None
@@ -72,6 +74,7 @@ class WorklistFilter:
     verdict: str | None = None
     synthetic: bool | None = None
     search: str = ""
+    patient_id: str | None = None
     by_age: bool = False
 
 
@@ -104,12 +107,24 @@ def worklist_page(room: Room, which: WorklistFilter, offset: int = 0, limit: int
     Of two that are equally far the one that waits longer comes first.
     """
     lines = _listed(select(*PredictionRow.__table__.columns, _verdict.label("verdict"), _final.label("closed")), which)
-    order = () if which.by_age else (PredictionRow.urgency, PredictionRow.below)
-    lines = lines.order_by(*order, PredictionRow.number).offset(offset)
+    lines = lines.order_by(*_order(which)).offset(offset)
     with reading(room.ledger.engine) as conn:
         total = conn.execute(_listed(select(func.count()).select_from(PredictionRow), which)).scalar_one()
         rows = conn.execute(lines if limit is None else lines.limit(limit)).all()
     return WorklistPage(tuple(map(_item, rows)), total)
+
+
+def worklist_next(room: Room, which: WorklistFilter, number: int) -> int | None:
+    """The exam that comes after this prediction in the same order, after the last one the first again; None: no other.
+
+    The prediction itself need not match.
+    """
+    order = _order(which)
+    others = _listed(select(PredictionRow.number).where(PredictionRow.number != number), which).order_by(*order)
+    with reading(room.ledger.engine) as conn:
+        here = conn.execute(select(*order).where(PredictionRow.number == number)).first()
+        after = conn.scalar(others.where(tuple_(*order) > tuple_(*here)).limit(1)) if here else None
+        return after if after is not None else conn.scalar(others.limit(1))
 
 
 def worklist_counts(room: Room, which: WorklistFilter) -> WorklistCounts:
@@ -132,6 +147,29 @@ def worklist_counts(room: Room, which: WorklistFilter) -> WorklistCounts:
     )
 
 
+def synthetic_among(room: Room, exam_ids: Collection[str]) -> bool:
+    """Whether any of these exams is synthetic, or was scored by a model that learnt from synthetic images."""
+    found = select(PredictionRow.number).where(PredictionRow.exam_id.in_(exam_ids), PredictionRow.synthetic == 1)
+    with reading(room.ledger.engine) as conn:
+        return conn.scalar(found.limit(1)) is not None
+
+
+def scored_among(room: Room, numbers: Collection[int]) -> int:
+    """How many of these entries are predictions."""
+    if not numbers:
+        return 0
+    # By its ends: an import may have more entries than a query takes values.
+    found = select(PredictionRow.number).where(PredictionRow.number.between(min(numbers), max(numbers)))
+    with reading(room.ledger.engine) as conn:
+        return len({*numbers}.intersection(conn.scalars(found)))
+
+
+def _order(which: WorklistFilter) -> tuple[InstrumentedAttribute[Any], ...]:
+    """By what the lines are ordered, the first first."""
+    order = (PredictionRow.urgency, PredictionRow.below, PredictionRow.number)
+    return order[-1:] if which.by_age else order
+
+
 def _listed(query: _Query, which: WorklistFilter) -> _Query:
     """The query, narrowed to the exams that match: each by its newest prediction, and none that was erased."""
     query = query.where(
@@ -139,13 +177,17 @@ def _listed(query: _Query, which: WorklistFilter) -> _Query:
         ~exists().where(ErasureRow.patient_id == PredictionRow.patient_id),
     )
     if which.decision is not None:
-        query = query.where(PredictionRow.urgency == URGENCY[which.decision])
+        # The index on urgency serves the order by priority; by age it would have all that match sorted.
+        of_kind = PredictionRow.decision == which.decision
+        query = query.where(of_kind if which.by_age else PredictionRow.urgency == URGENCY[which.decision])
     if which.status is not None:
         query = query.where({"open": ~_read, "reviewed": and_(_read, ~_final), "final": _final}[which.status])
     if which.verdict is not None:
         query = query.where(_verdict == which.verdict)
     if which.synthetic is not None:
         query = query.where(PredictionRow.synthetic == int(which.synthetic))
+    if which.patient_id is not None:
+        query = query.where(PredictionRow.patient_id == which.patient_id)
     if wanted := which.search.strip():
         names = (PredictionRow.exam_id, PredictionRow.patient_id)
         query = query.where(or_(*(name.icontains(wanted, autoescape=True) for name in names)))

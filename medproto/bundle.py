@@ -24,6 +24,7 @@ from medproto.errors import BundleError
 from medproto.evaluation.calibration import Calibration
 from medproto.likeness import LikenessModel
 from medproto.model.protopnet import ModelSettings, ProtoPNet, empty_model
+from medproto.neighbourhood import Neighbourhood
 from medproto.records import Digest, OperatingPoint, PrototypeSource, Record
 from medproto.transforms import InputSettings
 from medproto.whole_folder import drafted
@@ -34,11 +35,19 @@ BUNDLE = "bundle"
 
 
 class PrototypeEntry(Record):
-    """One prototype: its class and the training patch it is."""
+    """One prototype: its class, the training patch it is, and the patches of other training patients most like it.
+
+    `neighbours` is None in bundles from before they were kept, and where there is no other patient.
+    """
 
     prototype_id: str
     prototype_class: str
     source: PrototypeSource
+    neighbours: Neighbourhood | None = None
+
+    def patches(self) -> tuple[Digest, ...]:
+        """Digests of all its pictures, its own first."""
+        return self.source.patch, *(one.patch for one in (self.neighbours.nearest if self.neighbours else ()))
 
 
 class SplitRecord(Record):
@@ -123,7 +132,7 @@ def save_bundle(
     Args:
         target: must not exist, or be a bundle, which is replaced.
         draft: the manifest; its `files` are filled in here.
-        pictures: prototype patches, digest -> PNG.
+        pictures: patches of prototypes and of their neighbours, digest -> PNG.
 
     Raises:
         BundleError: the target is something else, or the disk is full.
@@ -180,7 +189,7 @@ def load_bundle(path: Path, device: str = "cpu") -> Bundle:
     1. The manifest is of a known format, and its SHA-256 is the bundle's id.
     2. Every named file is there with the digest that the manifest holds, and no other file is.
     3. Nothing in it is code: tensors come from safetensors, pictures are PNG bytes, pickles are refused by (2).
-    4. The tensors fit the network that the manifest describes, and every prototype has its picture.
+    4. The tensors fit the network that the manifest describes, and every prototype and neighbour has its picture.
 
     Raises:
         BundleError: names the first of these that does not hold.
@@ -189,8 +198,8 @@ def load_bundle(path: Path, device: str = "cpu") -> Bundle:
     contents = _verified(bundle_folder(path), manifest.files)  # 2
     pictures = {Path(name).stem: content for name, content in contents.items() if name.startswith(PICTURES)}
     for entry in manifest.prototypes:  # 4
-        if entry.source.patch not in pictures:
-            raise BundleError(f"bundle: prototype {entry.prototype_id} has no picture")
+        if not pictures.keys() >= set(entry.patches()):
+            raise BundleError(f"bundle: prototype {entry.prototype_id} has no picture, or a neighbour of it has none")
     try:
         tensors = load_tensors(contents[WEIGHTS])  # 3
         classes = [manifest.model.classes.index(entry.prototype_class) for entry in manifest.prototypes]

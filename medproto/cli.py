@@ -71,9 +71,9 @@ def score(
     from audit.room import Actor, BundleScorer, open_room
     from audit.service import score_exam
     from medproto.bundle import load_bundle
-    from medproto.demo import register_bundle
     from medproto.ingest.exam import find_candidates, group_exams
     from medproto.predict import scorer
+    from medproto.registering import register_bundle
 
     loaded, outcome = load_bundle(bundle), Outcome()
     files: list[Path] = []
@@ -96,6 +96,32 @@ def score(
             note(progress, entry=entry.number)
             step()
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def register(
+    bundle: Annotated[Path, typer.Argument(help="Bundle directory.")],
+    evaluation: Annotated[
+        Path | None, typer.Option(help="evaluation.json of this bundle, as `medproto evaluate --out` wrote it.")
+    ] = None,
+    home: Home = HOME,
+    ledger: Url = None,
+) -> None:
+    """Write a bundle and its evaluation into the ledger, with the model card, for the reading room to show."""
+    from audit.cli_options import operator
+    from audit.room import open_room
+    from medproto.bundle import load_bundle
+    from medproto.card.evaluation import read_evaluation
+    from medproto.registering import register_bundle, register_evaluation
+
+    loaded, who = load_bundle(bundle), operator()
+    evaluated = read_evaluation(evaluation, loaded.bundle_id) if evaluation else None
+    with open_room(home, ledger, create=True) as room:
+        register_bundle(room, loaded, who)
+        if evaluated:
+            register_evaluation(room, loaded, evaluated, who)
+    what = "bundle and evaluation" if evaluated else "bundle"
+    typer.echo(f"{what} in the ledger: {loaded.manifest.name}, {loaded.bundle_id}")
 
 
 @app.command()
@@ -151,7 +177,9 @@ def open_ui(
     address: Annotated[
         str, typer.Option(help="Address to listen on; anything but loopback lets others in.")
     ] = "127.0.0.1",
-    host: Annotated[list[str] | None, typer.Option(help="Further name by which the server is reached.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(envvar="MEDPROTO_HOSTS", help="Further name by which the server is reached.")
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Nobody signs in; on this machine alone.")] = False,
     bundle: Annotated[
         Path | None, typer.Option(envvar="MEDPROTO_BUNDLE", help="Bundle that scores what is imported in the browser.")
@@ -160,22 +188,31 @@ def open_ui(
         Path | None, typer.Option(envvar="MEDPROTO_INBOX", help="Folder whose folders can be imported.")
     ] = None,
     blind_first: Annotated[
-        bool, typer.Option("--blind-first", help="Readers sign their own opinion before a score is shown.")
+        bool,
+        typer.Option(
+            "--blind-first",
+            envvar="MEDPROTO_BLIND_FIRST",
+            help="Readers sign their own opinion before a score is shown.",
+        ),
     ] = False,
+    oidc: Annotated[
+        Path | None, typer.Option(envvar="MEDPROTO_OIDC", help="YAML file of the organisation's sign-in (OIDC).")
+    ] = None,
 ) -> None:
     """Open the reading room in the browser, on this machine alone unless told otherwise."""
     import os
 
     from ui.launch import Serving, launch
+    from ui.sign_in_settings import read_oidc
 
     if ledger:
         os.environ["MEDPROTO_LEDGER_URL"] = ledger
-    if blind_first:
-        os.environ["MEDPROTO_BLIND_FIRST"] = "1"
+    # Written down again as what it was read as: of the words for no, the pages know the empty one alone.
+    os.environ["MEDPROTO_BLIND_FIRST"] = "1" if blind_first else ""
     for name, folder in (("MEDPROTO_BUNDLE", bundle), ("MEDPROTO_INBOX", inbox)):
         if folder:
             os.environ[name] = str(folder.resolve())
-    raise typer.Exit(launch(Serving(home, port, address, tuple(host or ()), demo)))
+    raise typer.Exit(launch(Serving(home, port, address, tuple(host or ()), demo, read_oidc(oidc) if oidc else None)))
 
 
 def main() -> None:

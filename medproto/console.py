@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 console = Console(soft_wrap=True)
 
@@ -68,6 +76,24 @@ def bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
             return lambda done, total: progress.update(task, completed=done, total=total)
 
         yield report
+
+
+@contextmanager
+def stage_bars() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A callback (stage, done, total) that draws a bar a stage on standard error; None where that is no terminal."""
+    watched = Console(stderr=True, soft_wrap=True)
+    if not watched.is_terminal:
+        yield None
+        return
+    with _progress(watched) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield tell
 
 
 @contextmanager

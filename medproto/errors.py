@@ -19,6 +19,7 @@
         ├── EvidenceMissing       a named patch or picture is absent or altered
         │   └── EvidenceErased    its patient was erased, by an entry that says so
         ├── AccessRefused         a role is not for what was asked, or nobody signed in
+        ├── ProviderUnavailable   the organisation's sign-in does not answer, or is not the configured one
         ├── KeyProblem            the signing key is absent, unreadable or not the ledger's
         ├── ReportError           an entry a report cannot be made from
         └── CannotReplay          a prediction's source files or bundle are not at hand
@@ -154,6 +155,10 @@ class EvidenceErased(EvidenceMissing):
 
 class AccessRefused(AuditError):
     """Somebody asked for what their role is not for, or nobody signed in."""
+
+
+class ProviderUnavailable(AuditError):
+    """The organisation's sign-in does not answer, or is not the configured one."""
 
 
 class KeyProblem(AuditError):

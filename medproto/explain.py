@@ -132,10 +132,18 @@ def matches(evidence: Evidence) -> tuple[list[PrototypeMatch], dict[str, bytes]]
                 overlay=pictures.digest(drawn["overlay"]) if drawn else None,
                 similarity_map=pictures.digest(drawn["map"]) if drawn else None,
                 source=entry.source,
+                class_weights=_class_weights(bundle, p),
             )
         )
         kept[entry.source.patch] = bundle.pictures[entry.source.patch]
     return found, kept
+
+
+def _class_weights(bundle: Bundle, prototype: int) -> dict[str, float] | None:
+    """Its weight on the logit of each class; None of two classes, where the margin says it all."""
+    classes = bundle.manifest.model.classes
+    weights: list[float] = bundle.model.last_layer[:, prototype].double().tolist()
+    return dict(zip(classes, weights, strict=True)) if len(classes) > 2 else None
 
 
 def _shown(bundle: Bundle, similarity: Tensor, order: Sequence[int]) -> set[int]:

@@ -1,4 +1,4 @@
-"""What medproto's models are for, what they are not for, and the limits that all of them share."""
+"""What medproto's models are for and not for, and the hazards and limits that all of them share."""
 
 from __future__ import annotations
 
@@ -17,4 +17,32 @@ LIMITS: Final = (
     "Raw (FOR PROCESSING) images, tomosynthesis and anything but mammograms are refused. Magnification and spot views, "
     "implants, cut breasts and unknown spacing are scored with a warning.",
     "Heatmaps show where the likeness was found, not where a lesion ends.",
+)
+#: What may go wrong with any of them, and what keeps that small.
+HAZARDS: Final = (
+    ("A cancer is not flagged.", "Every exam is read, flagged or not: a score sorts a list and closes no case."),
+    (
+        "Something harmless is flagged.",
+        "The evidence and its check by blanking are looked at before a reader agrees; nobody is recalled by a score.",
+    ),
+    (
+        "A score or a map draws the eye away from the rest of the image.",
+        "The reading room can ask for the reader's opinion before it shows either.",
+    ),
+    (
+        "The evidence looks right for a wrong reason.",
+        "A box that does no better under blanking than a random one is marked; what misled a reader is signed and "
+        "listed.",
+    ),
+    (
+        "The model meets machines, patients or findings that it never saw.",
+        "An exam too far from the training data gets no score, which does not catch them all: evaluate on your own "
+        "exams first.",
+    ),
+    (
+        "Sides, views or patients are mixed up.",
+        "Side, view and pseudonym stand beside every picture and contradictions are marked; the archive has the last "
+        "word.",
+    ),
+    ("A screen hides a finding.", "A browser on a screen that nobody calibrated is no display for diagnosis."),
 )

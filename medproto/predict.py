@@ -18,6 +18,7 @@ from medproto.blanking import CHECKED, Check, Origin, Seen, check_places
 from medproto.bundle import Bundle
 from medproto.explain import Evidence, ScoredViews, matches, score_views
 from medproto.ingest.exam import Exam, ExamImage, read_exam
+from medproto.ingest.mammogram import Mammogram
 from medproto.ingest.sandbox import Sandbox
 from medproto.likeness import pool
 from medproto.records import (
@@ -50,7 +51,11 @@ def processor() -> str:
 
 
 def scorer(
-    bundle: Bundle, region: Box | None = None, check: Check | None = CHECKED, full_depth: bool = True
+    bundle: Bundle,
+    region: Box | None = None,
+    check: Check | None = CHECKED,
+    full_depth: bool = True,
+    seen: Callable[[], None] | None = None,
 ) -> Callable[[Sequence[Path], Pseudonymise], Scored]:
     """A function from an exam's files to its prediction, for `audit.service`; the files are read in a sandbox.
 
@@ -58,12 +63,20 @@ def scorer(
         region: part of each image to score, in original pixels, for models trained on regions.
         check: how the pictured matches are checked by blanking; None leaves that out.
         full_depth: keep every image with all its samples too, which a viewer needs for windows of its own.
+        seen: called after each file that was read or refused.
     """
 
     sandbox = Sandbox(bundle.manifest.ingest, full_depth)
 
+    def read(path: Path) -> Mammogram:
+        try:
+            return sandbox.read(path)
+        finally:
+            if seen is not None:
+                seen()
+
     def score(paths: Sequence[Path], pseudonymise: Pseudonymise) -> Scored:
-        return predict_exam(bundle, read_exam(paths, pseudonymise, sandbox.read, region), check)
+        return predict_exam(bundle, read_exam(paths, pseudonymise, read, region), check)
 
     return score
 
@@ -205,4 +218,5 @@ def _image_record(image: ExamImage, view: ModelInput, shown: Sequence[str]) -> I
         preview=shown[0],
         full_depth=shown[1] if len(shown) > 1 else None,
         preview_scale=pictures.preview_scale((mammogram.rows, mammogram.columns)),
+        synthetic=mammogram.synthetic,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Annotated, Final
 
 import imagecodecs
@@ -27,6 +27,8 @@ MAGIC: Final = b"medproto pyramid 1\n"
 TILE: Final = 512
 #: The level that is made of level 0 when it is asked for.
 _MADE: Final = 1
+#: Bytes within which the line of JSON ends: 100,000 tiles have shorter ones.
+_LONGEST_HEAD: Final = 2**20
 Count = Annotated[int, Field(gt=0)]
 
 
@@ -51,13 +53,15 @@ class Pyramid:
     """A kept picture, opened: its tiles decode when they are asked for."""
 
     head: Head
-    #: Level -> the streams of its tiles, row by row.
-    streams: dict[int, tuple[bytes, ...]]
+    #: The bytes that were opened.
+    data: bytes
+    #: Level -> where among them the streams of its tiles begin, row by row, and where the last of them ends.
+    bounds: dict[int, tuple[int, ...]]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all streams."""
-        return sum(len(stream) for level in self.streams.values() for stream in level)
+        """Bytes that it keeps."""
+        return len(self.data)
 
     def tile(self, level: int, row: int, column: int) -> Samples:
         """One tile, shape at most (TILE, TILE): smaller at the lower and right edge.
@@ -68,8 +72,9 @@ class Pyramid:
         down, across = self._grid(level)
         if not (0 <= row < down and 0 <= column < across):
             raise EvidenceMissing(f"tile: got row {row} and column {column}, expected {down} x {across} tiles or fewer")
-        if level in self.streams:
-            return _decoded(self.streams[level][row * across + column])
+        if level in self.bounds:
+            start, end = self.bounds[level][row * across + column :][:2]
+            return _decoded(self.data[start:end])
         down, across = self._grid(level - 1)
         rows, columns = range(2 * row, min(2 * row + 2, down)), range(2 * column, min(2 * column + 2, across))
         return halved(np.block([[self.tile(level - 1, r, c) for c in columns] for r in rows]))
@@ -106,24 +111,23 @@ def encode(samples: Samples, greys: Greys) -> bytes:
 
 def decode(data: bytes) -> Pyramid:
     """A kept picture, opened; EvidenceMissing where the bytes are none."""
-    line, _, tiles = data.removeprefix(MAGIC).partition(b"\n")
+    line = data[len(MAGIC) : _LONGEST_HEAD].partition(b"\n")[0] if data.startswith(MAGIC) else b""
     try:
         head = Head.model_validate_json(line)
     except ValidationError as err:
         raise EvidenceMissing("picture: its first lines are not those of a picture in full depth") from err
-    streams: dict[int, tuple[bytes, ...]] = {}
-    at = 0
+    bounds: dict[int, tuple[int, ...]] = {}
+    first = at = len(MAGIC) + len(line) + 1
     for number, level in enumerate(head.levels):
         down, across = _grid(level.rows, level.columns)
         if level.lengths and len(level.lengths) != down * across:
             raise EvidenceMissing(f"picture: level {number} has {len(level.lengths)} tiles, expected {down * across}")
         if level.lengths:
-            ends = list(accumulate(level.lengths, initial=at))
-            streams[number] = tuple(tiles[start:end] for start, end in pairwise(ends))
-            at = ends[-1]
-    if at != len(tiles) or not {0, len(head.levels) - 1} <= streams.keys():
-        raise EvidenceMissing(f"picture: got {len(tiles)} bytes of tiles, expected {at}")
-    return Pyramid(head, streams)
+            bounds[number] = tuple(accumulate(level.lengths, initial=at))
+            at = bounds[number][-1]
+    if at != len(data) or not {0, len(head.levels) - 1} <= bounds.keys():
+        raise EvidenceMissing(f"picture: got {len(data) - first} bytes of tiles, expected {at - first}")
+    return Pyramid(head, data, bounds)
 
 
 def of_preview(png: bytes) -> Pyramid:

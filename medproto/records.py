@@ -96,6 +96,8 @@ class ImageRecord(Record):
     preview_scale: Annotated[float, Field(gt=0, le=1, description="preview pixels per original pixel")]
     #: The picture before VOI, with every sample (`medproto.pyramid`); None where it is not kept.
     full_depth: Digest | None = None
+    #: Whether the image itself says that it is synthetic; None in older records, which do not tell.
+    synthetic: bool | None = None
 
     @property
     def title(self) -> str:
@@ -168,7 +170,8 @@ class PrototypeMatch(Record):
 
     `weight` is the prototype's weight on the margin, so `contribution = weight * similarity`. `blanking` has one entry
     for each kind of box, the one to be shown first; it is empty where the match is not pictured, was not checked, or
-    where blanking the whole breast does not lower the similarity.
+    where blanking the whole breast does not lower the similarity. `class_weights` are its weights on the logit of each
+    class, recorded where there are more than two.
     """
 
     prototype_id: str
@@ -185,6 +188,7 @@ class PrototypeMatch(Record):
     similarity_map: Digest | None
     source: PrototypeSource
     blanking: tuple[Blanking, ...] = ()
+    class_weights: dict[str, float] | None = None
 
 
 class OperatingPoint(Record):
@@ -250,6 +254,11 @@ class Prediction(Record):
         total = sum(match.contribution for match in self.matches)
         if abs(total - self.margin) > CONTRIBUTION_TOLERANCE * abs(self.margin) + 1e-9:
             raise ValueError(f"contributions: got a sum of {total}, expected the margin {self.margin}")
+        for name in self.classes if all(match.class_weights for match in self.matches) else ():
+            terms = [(match.class_weights or {}).get(name, 0.0) * match.similarity for match in self.matches]
+            off = abs(sum(terms) - self.logits.get(name, 0.0))
+            if off > CONTRIBUTION_TOLERANCE * sum(map(abs, terms)) + 1e-9:
+                raise ValueError(f"contributions: got a sum of {sum(terms)} for a class, expected its logit")
         known = {image.image_id for image in self.images}
         if any(match.image_id not in known for match in self.matches):
             raise ValueError("matches: got an image that is not in the exam, expected one of its images")

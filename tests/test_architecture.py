@@ -15,7 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 #: From the top down: each may import itself and what comes after it.
 LAYERS = ("ui", "audit", "medproto")
 #: The modules that put the layers together.
-COMPOSITION = {"medproto/__main__.py", "medproto/cli.py", "medproto/demo.py"}
+COMPOSITION = {
+    "medproto/__main__.py",
+    "medproto/cli.py",
+    "medproto/demo.py",
+    "medproto/score_worker.py",
+    "medproto/registering.py",
+}
 #: Modules that speak to a terminal.
 TERMINAL = COMPOSITION | {"audit/cli.py", "audit/report_cli.py"}
 LONGEST_FILE_LINES = 300

@@ -79,7 +79,8 @@ def test_1_bundle_id_is_the_digest_of_the_manifest(trained: Trained, copy: Path)
 
 def test_2_altering_any_byte_of_any_file_is_found(trained: Trained, copy: Path) -> None:
     names = [path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()]
-    assert len(names) == 2 + 6
+    patches = {patch for entry in trained.bundle().manifest.prototypes for patch in entry.patches()}
+    assert len(names) == 2 + len(patches)
     for name in names:
         content = (copy / name).read_bytes()
         for place in (0, len(content) // 2, len(content) - 1):
@@ -127,8 +128,22 @@ def test_3_pickled_weights_are_refused_unopened(copy: Path) -> None:
     assert not (copy.parent / "ran").exists()
 
 
-def test_4_prototype_without_a_picture_is_refused(copy: Path) -> None:
-    picture = next((copy / "prototypes").iterdir())
+def test_a_bundle_from_before_neighbours_were_kept_is_loaded(copy: Path) -> None:
+    def strip(document: dict[str, Any]) -> None:
+        own = {entry["source"]["patch"] for entry in document["prototypes"]}
+        for entry in document["prototypes"]:
+            for one in entry.pop("neighbours")["nearest"]:
+                if one["patch"] not in own:
+                    document["files"].pop(f"prototypes/{one['patch']}.png", None)
+                    (copy / "prototypes" / f"{one['patch']}.png").unlink(missing_ok=True)
+
+    rewrite(copy, strip)
+    assert {entry.neighbours for entry in load_bundle(copy).manifest.prototypes} == {None}
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_4_prototype_or_neighbour_without_a_picture_is_refused(trained: Trained, copy: Path, place: int) -> None:
+    picture = copy / "prototypes" / f"{trained.bundle().manifest.prototypes[0].patches()[place]}.png"
     picture.unlink()
     rewrite(copy, lambda m: m["files"].pop(f"prototypes/{picture.name}"))
     with pytest.raises(BundleError, match=r"bundle: prototype (not-)?malignant-0\d has no picture"):

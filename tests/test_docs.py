@@ -171,6 +171,7 @@ def test_compose_mounts_the_bundle_read_only_and_keeps_the_home() -> None:
     mounts = {mount["target"]: mount for mount in COMPOSE["services"]["ui"]["volumes"]}
     assert mounts["/bundle"]["type"] == "bind"
     assert mounts["/bundle"]["read_only"] is True
+    assert COMPOSE["services"]["ui"]["environment"]["MEDPROTO_BUNDLE"] == "/bundle"
     home = mounts[COMPOSE["services"]["ui"]["environment"]["MEDPROTO_HOME"]]
     assert home["type"] == "volume"
     assert home["source"] in COMPOSE["volumes"]
@@ -189,6 +190,22 @@ def test_compose_publishes_on_loopback_alone() -> None:
     ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]
     assert ports
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_compose_lets_the_reading_room_write_to_its_volumes_alone() -> None:
+    room = COMPOSE["services"]["ui"]
+    assert room["read_only"] is True
+    assert room["cap_drop"] == ["ALL"]
+    written = {mount["target"]: mount["source"] for mount in room["volumes"] if not mount.get("read_only")}
+    assert written == {"/var/lib/medproto": "home", "/tmp": "scratch"}
+    assert set(written.values()) <= set(COMPOSE["volumes"])
+
+
+def test_compose_passes_on_what_the_reading_room_reads(known: dict[str, TyperCommand]) -> None:
+    read = {str(parameter.envvar) for parameter in known["ui"].params if parameter.envvar}
+    given = set(COMPOSE["services"]["ui"]["environment"])
+    assert read - given == {"MEDPROTO_INBOX"}
+    assert given - read == {"PGPASSWORD", "MEDPROTO_OIDC_SECRET"}
 
 
 def test_the_image_runs_as_somebody_and_copies_what_the_build_sees() -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from medproto.records import Box, GateFinding, Likeness, Prediction
-from tests.audit.factory import make_scored
+from tests.audit.factory import make_scored, three_classes
 
 
 def document(**changes: Any) -> str:
@@ -36,6 +36,21 @@ def test_contributions_must_add_up_to_the_margin() -> None:
     assert Prediction.model_validate_json(document(margin=margin * (1 + 3e-6)))
     with pytest.raises(ValidationError, match=r"contributions: got a sum of .*, expected the margin"):
         Prediction.model_validate_json(document(matches=first_match(contribution=1000.0)))
+
+
+def test_what_counted_for_a_class_must_add_up_to_its_logit() -> None:
+    three = three_classes(make_scored(prototypes=8)).prediction
+    assert Prediction.model_validate_json(three.model_dump_json()) == three
+    for name, logit in three.logits.items():
+        with pytest.raises(ValidationError, match=r"contributions: got a sum of .* for a class, expected its logit"):
+            Prediction.model_validate(three.model_dump() | {"logits": three.logits | {name: logit + 0.01}})
+
+
+def test_a_body_from_before_class_weights_is_read() -> None:
+    told = json.loads(document())
+    for match in told["matches"]:
+        del match["class_weights"]
+    assert Prediction.model_validate_json(json.dumps(told)) == make_scored().prediction
 
 
 def test_match_must_lie_in_an_image_of_the_exam() -> None:

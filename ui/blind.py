@@ -8,7 +8,8 @@ from typing import Final
 import streamlit as st
 
 from audit.access import permitted
-from audit.blind import OPINIONS, give_first_opinion, has_opinion
+from audit.blind import OPINIONS, give_first_opinion
+from audit.blind import kept_back as kept_back_from_holder
 from audit.service import Room
 from ui.opening import actor
 
@@ -16,14 +17,19 @@ BLIND_VARIABLE: Final = "MEDPROTO_BLIND_FIRST"
 _CHOICES: Final = {False: "Nothing suspicious", True: "Suspicious"}
 
 
+def read_blind() -> bool:
+    """Whether this room is set up to be read blind first."""
+    return bool(os.environ.get(BLIND_VARIABLE))
+
+
 def blind_first() -> bool:
     """Whether scores are kept back from whoever acts on this page until they said what they think."""
-    return bool(os.environ.get(BLIND_VARIABLE)) and permitted(actor().role, "review")
+    return read_blind() and permitted(actor().role, "review")
 
 
 def kept_back(room: Room, number: int) -> bool:
-    """Whether the model's result for this prediction is still kept from whoever acts on this page."""
-    return blind_first() and not has_opinion(room, number, actor().name)
+    """Whether the model's result for this prediction is still kept from whoever holds the room."""
+    return read_blind() and kept_back_from_holder(room, number)
 
 
 def opinion_panel(room: Room, number: int) -> None:

@@ -7,7 +7,7 @@ import html
 import streamlit as st
 
 from audit.report_words import probability_words
-from audit.service import Entry, LedgerFilter, Room, ledger_page
+from audit.service import Entry, LedgerFilter, Room, entry_of, ledger_page
 from medproto.records import Prediction
 from medproto.summary import case_sentence, has_score, number, signed
 
@@ -22,13 +22,29 @@ def rivals(room: Room, entry: Entry) -> list[Entry]:
     return [other for bundle, other in newest.items() if bundle != own]
 
 
-def comparison(entry: Entry, others: list[Entry]) -> None:
+def comparison(room: Room, entry: Entry, others: list[Entry]) -> None:
     """This prediction beside another one, chosen by its bundle."""
     names = {e.number: f"{e.payload['prediction']['bundle_name']}, entry {e.number}" for e in others}
     chosen = st.selectbox("Compare with", list(names), format_func=lambda n: names[n], key=f"compare_{entry.number}")
     other = next(e for e in others if e.number == chosen)
-    for column, one in zip(st.columns(2), (entry, other), strict=True):
-        column.html(_side(one.number, Prediction.model_validate(one.payload["prediction"])))
+    one, two = (Prediction.model_validate(e.payload["prediction"]) for e in (entry, other))
+    st.write(f"{_outcomes(one, two)} {_files(room, entry, other)}")
+    for column, number_of, record in zip(st.columns(2), (entry.number, other.number), (one, two), strict=True):
+        column.html(_side(number_of, record))
+
+
+def _outcomes(one: Prediction, two: Prediction) -> str:
+    if one.decision == two.decision:
+        return f"Both say “{one.decision}”."
+    said = ", ".join(f"{record.bundle_name} says “{record.decision}”" for record in (one, two))
+    return f"They differ: {said}."
+
+
+def _files(room: Room, one: Entry, two: Entry) -> str:
+    """Whether both were scored from the same files, as the intents before them say."""
+    intents = [entry_of(room, entry.payload["intent"]).payload for entry in (one, two)]
+    same = set(intents[0]["files"]) == set(intents[1]["files"])
+    return "Both read the same files." if same else "THEY READ DIFFERENT FILES of this exam."
 
 
 def _side(number_of: int, record: Prediction) -> str:

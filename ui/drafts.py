@@ -11,10 +11,20 @@ import streamlit as st
 _DRAFTS: Final = "drafts"
 _LEAVING: Final = "leaving_exam"
 Leaving = Literal["asked", "go"]
+#: How often the keyboard was asked to go to the field of the reason.
+_WRITE: Final = "write_reason"
 # Streamlit takes a string without a line break for the path of a file.
 _GUARD: Final = """
+let seen = 0;
+const focus = (field, tries) => {
+  const input = document.querySelector(`.st-key-${field} textarea`);
+  if (input) input.focus();
+  else if (tries) setTimeout(() => focus(field, tries - 1), 50);
+};
 export default function ({ data }) {
   window.onbeforeunload = data.unsigned ? (event) => { event.preventDefault(); return ""; } : null;
+  if (data.asked > seen) focus(data.field, 20);
+  seen = data.asked;
 }
 """
 
@@ -63,12 +73,24 @@ def discard(number: int) -> None:
     keep(number, Draft())
     for key in [key for key in st.session_state if str(key).endswith(f"_{number}") and str(key).startswith("draft_")]:
         del st.session_state[key]
+    st.session_state[f"discarded_{number}"] = True
 
 
-def guard() -> None:
-    """Have the browser ask before the tab is closed while something is unsigned."""
+def was_discarded(number: int) -> bool:
+    """Whether its fields have yet to be shown empty; asked once."""
+    return bool(st.session_state.pop(f"discarded_{number}", False))
+
+
+def write_reason() -> None:
+    """Have the keyboard go on in the field of the reason."""
+    st.session_state[_WRITE] = st.session_state.get(_WRITE, 0) + 1
+
+
+def guard(number: int) -> None:
+    """Have the browser ask before the tab is closed while something is unsigned; bring the keyboard to the reason."""
     component = st.components.v2.component("medproto_unsigned", js=_GUARD)
-    component(data={"unsigned": bool(unsigned())}, key="unsigned_guard", height=0)
+    asked = {"asked": st.session_state.get(_WRITE, 0), "field": f"draft_reason_{number}"}
+    component(data={"unsigned": bool(unsigned())} | asked, key="unsigned_guard", height=0)
 
 
 def ask_before_leaving(number: int) -> None:
@@ -76,8 +98,8 @@ def ask_before_leaving(number: int) -> None:
     with st.container(border=True, key="leaving"):
         st.markdown("**This reading is not signed.** What you entered is not in the ledger yet.")
         with st.container(horizontal=True):
-            st.button("Go back and sign", type="primary", key="stay", on_click=_answer, args=(None,))
-            st.button("Leave it for later", key="leave", on_click=_answer, args=("go",))
+            st.button("Go back and sign", type="primary", key="stay", shortcut="g", on_click=_answer, args=(None,))
+            st.button("Leave it for later", key="leave", shortcut="Shift+N", on_click=_answer, args=("go",))
             st.button("Discard it", key="discard", on_click=_discard, args=(number,))
 
 

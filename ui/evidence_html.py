@@ -1,9 +1,10 @@
-"""Score, evidence cards, waterfall and findings as quiet HTML, in the report's words."""
+"""Score, evidence cards and findings as quiet HTML, in the report's words."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from audit.report_words import (
@@ -27,18 +28,24 @@ from medproto.summary import (
     case_sentence,
     has_score,
     number,
-    opposing,
     percent,
     shown_box,
     signed,
-    supporting,
 )
 from ui.style import data_uri
 
-#: Prototypes that get a line of their own in the waterfall; the others are one line together.
-_LINES: Final = 16
 #: A patch picture shows its box with this many box lengths around its centre, as `medproto.pictures` cuts it.
 PATCH_CONTEXT: Final = 3.0
+
+
+@dataclass(frozen=True)
+class AsItIs:
+    """HTML that is sent as it is: Streamlit would look through every letter of its pictures for white space."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.text
 
 
 def conclusion_html(prediction: Prediction) -> str:
@@ -70,39 +77,6 @@ def score_html(prediction: Prediction) -> str:
             (f"{SIDES[breast.laterality].capitalize()} breast alone", f"margin {number(breast.margin)}{chance}")
         )
     return f'<div class="mp-scale">{axis}</div>{_facts(facts)}'
-
-
-def waterfall_html(prediction: Prediction) -> str:
-    """Every contribution from the first to the last; the bars end at the margin."""
-    lines, rest = _waterfall_lines(prediction)
-    low, high, total = 0.0, 0.0, 0.0
-    for _, _, value in (*lines, *rest):
-        total += value
-        low, high = min(low, total), max(high, total)
-    point = prediction.operating_point.margin
-    low, high = min(low, point), max(high, point)
-    span = high - low or 1.0
-
-    def bar(start: float, value: float, kind: str) -> str:
-        left = 100 * (min(start, start + value) - low) / span
-        mark = f'<b style="left:{100 * (point - low) / span:.2f}%"></b>'
-        return f'<i class="{kind}" style="left:{left:.2f}%;width:{100 * abs(value) / span:.2f}%"></i>{mark}'
-
-    rows, at = [], 0.0
-    for label, name, value in (*lines, *rest):
-        cell = bar(at, value, "minus" if value < 0 else "")
-        at += value
-        rows.append(_fall_row((label, name, cell, signed(value), number(at)), ""))
-    name, limit = "Score (margin)", number(point)
-    rows.append(_fall_row(("", name, bar(0.0, at, "total"), signed(prediction.margin), number(at)), "total"))
-    over = signed(prediction.margin - point)
-    rows.append(_fall_row(("", "Operating point", bar(0.0, point, "point"), over, limit), ""))
-    head = "<tr><th></th><th>Prototype</th><th></th><th class='n'>Counted</th><th class='n'>Sum</th></tr>"
-    note = (
-        '<p class="mp-quiet mp-small">Each bar starts where the one before ends; the last is the score. Dashed line: '
-        f"operating point {limit}, and how far the score is from it. Hatched bars lower the score.</p>"
-    )
-    return f'<table class="mp-fall">{head}{"".join(rows)}</table>{note}'
 
 
 def findings_html(prediction: Prediction) -> str:
@@ -174,31 +148,6 @@ def _figure(png: bytes, caption: str, extents: tuple[float | None, float | None]
         ruler = f'<i style="width:{size * length / own:.1f}%"></i>{length} mm'
     picture = f'<div class="square"><img src="{data_uri(png)}" style="width:{size:.1f}%" alt="{caption}"></div>'
     return f'<figure>{picture}<div class="ruler">{ruler}</div><figcaption>{caption}</figcaption></figure>'
-
-
-_Line = tuple[str, str, float]
-
-
-def _waterfall_lines(prediction: Prediction) -> tuple[list[_Line], list[_Line]]:
-    """The strongest prototypes one by one, and the others together as one line."""
-    labels = {item.match.prototype_id: item.label for item in (*supporting(prediction), *opposing(prediction))}
-
-    def strength(match: PrototypeMatch) -> float:
-        return abs(match.contribution)
-
-    strongest = {m.prototype_id for m in sorted(prediction.matches, key=strength, reverse=True)[:_LINES]}
-    shown = [m for m in prediction.matches if m.prototype_id in strongest or m.prototype_id in labels]
-    lines = [(labels.get(m.prototype_id, ""), f"{m.prototype_id} ({m.prototype_class})", m.contribution) for m in shown]
-    others = [m.contribution for m in prediction.matches if m not in shown]
-    return lines, [("", f"{len(others)} further prototypes", sum(others))] if others else []
-
-
-def _fall_row(cells: tuple[str, str, str, str, str], kind: str) -> str:
-    label, name, bar, counted, total = cells
-    return (
-        f'<tr class="{kind}"><td>{label}</td><td>{html.escape(name)}</td><td class="bar">{bar}</td>'
-        f'<td class="n">{counted}</td><td class="n">{total}</td></tr>'
-    )
 
 
 def _facts(facts: list[tuple[str, str]]) -> str:

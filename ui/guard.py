@@ -1,46 +1,38 @@
-"""What stands before everything that is served: who may come in, how much they may send, and the headers of an answer.
+"""What stands before everything that is served: who may come in, from where, and how much they may send.
 
-1. Without a session there is the sign-in page, the health check, and nothing else: no page, no picture, no websocket.
-2. A body is announced with its length, and is no longer than an upload may be, or than a form where it is none.
-3. No page is framed, fed from elsewhere, or taken for another type than it is sent as.
+1. Without a session there is the way to sign in, the health check, and nothing else: no page, no picture, no websocket.
+2. What changes something, and a websocket, comes from a page of this very server: a cookie alone does not tell, for
+   browsers send it from every other port of the same machine too.
+3. A body is announced with its length, and is no longer than an upload may be, or than a form where it is none.
+4. Where it cannot be told who asks, nobody is let in.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audit.room import Actor
+from medproto.errors import MedprotoError
 from ui.sessions import SIGN_OUT
-from ui.sign_in import SIGN_IN, sign_in_address
+from ui.sign_in import same_origin
+from ui.sign_in_oidc import CALLBACK
+from ui.sign_in_page import OIDC, SIGN_IN, sign_in_address
 
-#: Streamlit sets styles inline and compiles its tables' filters: hence the two 'unsafe-' sources. Everything comes
-#: from this server; a page is never framed, and a form goes nowhere else.
-POLICY: Final = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self'; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    # Not 'no-referrer': under it browsers send a form with 'Origin: null', and the sign-in asks for the origin.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
 #: What is answered to anybody; Streamlit's own health check says `ok` and no more.
-PUBLIC: Final = frozenset({SIGN_IN, SIGN_OUT, "/healthz", "/_stcore/health"})
+PUBLIC: Final = frozenset({SIGN_IN, SIGN_OUT, OIDC, CALLBACK, "/healthz", "/_stcore/health"})
 #: Where Streamlit takes uploads; whatever else is sent is a form or less, and is sent by anybody.
 _UPLOADS: Final = "/_stcore/upload_file/"
 _FORM_BYTES: Final = 2**20
+#: Methods that change nothing.
+_LOOKS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_WHO: Final = "Who you are cannot be told just now, and nobody comes in without it. Try again soon."
+_log: Final = logging.getLogger(__name__)
 Asker = Callable[[HTTPConnection], Actor | None]
 
 
@@ -60,18 +52,19 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or connection, or turn it away."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        if scope["type"] == "websocket" and self._asker(HTTPConnection(scope)) is None:
+        if scope["type"] == "websocket" and not self._may_connect(HTTPConnection(scope)):
             # Before it is accepted: the browser sees a plain 403.
             await send({"type": "websocket.close", "code": 1008})
             return
         refusal = self._refusal(HTTPConnection(scope)) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, with_headers)
+        await (refusal or self._app)(scope, receive, send)
+
+    def _may_connect(self, socket: HTTPConnection) -> bool:
+        try:
+            return same_origin(socket) and self._asker(socket) is not None
+        except MedprotoError as err:
+            _log.warning("who asks cannot be told: %s", err)
+            return False
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
         method, path = request.scope["method"], request.scope["path"]
@@ -80,8 +73,15 @@ class Guard:
             return PlainTextResponse("A body comes with its length.", 411)
         if int(length) > (self._most_bytes if path.startswith(_UPLOADS) else _FORM_BYTES):
             return PlainTextResponse("That is more than may be sent at once.", 413)
-        if path in PUBLIC or self._asker(request) is not None:
-            return None
+        # Without an origin it is no browser, which alone holds somebody's cookie; forms ask for it in any case.
+        if method not in _LOOKS and "origin" in request.headers and path not in PUBLIC and not same_origin(request):
+            return PlainTextResponse("That was sent from another page.", 403)
+        try:
+            if path in PUBLIC or self._asker(request) is not None:
+                return None
+        except MedprotoError as err:
+            _log.warning("who asks cannot be told: %s", err)
+            return PlainTextResponse(_WHO, 503, {"Cache-Control": "no-store"})
         if method == "GET" and "text/html" in request.headers.get("accept", ""):
             query = request.scope["query_string"].decode("latin-1")
             return RedirectResponse(sign_in_address(f"{path}?{query}" if query else path), 303)

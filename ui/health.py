@@ -1,8 +1,10 @@
-"""`GET /healthz`: whether the ledger can be read, how far it goes, and which software answers. Nothing secret."""
+"""`GET /healthz`: whether the ledger can be read and how far it goes, disk, queue, and software. Nothing secret."""
 
 from __future__ import annotations
 
 import platform
+import shutil
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -11,19 +13,28 @@ from starlette.responses import JSONResponse
 import medproto
 from audit.service import ledger_head
 from medproto.errors import MedprotoError
-from ui.opening import opened
+from ui.importing import waits
+from ui.opening import home, opened
 
 
 async def healthz(_request: Request) -> JSONResponse:
     """200 with the head of the ledger, or 503 where there is none to read; why is not said, for anybody may ask."""
-    versions = {"medproto": medproto.__version__, "python": platform.python_version()}
+    status, said = await run_in_threadpool(_health)
+    said["versions"] = {"medproto": medproto.__version__, "python": platform.python_version()}
+    return JSONResponse(said, status, {"Cache-Control": "no-store"})
+
+
+def _health() -> tuple[int, dict[str, Any]]:
     try:
-        size, root = await run_in_threadpool(_head)
+        size, root = _head()
     except MedprotoError as err:
-        unread = {"status": "unavailable", "error": type(err).__name__, "versions": versions}
-        return JSONResponse(unread, 503, {"Cache-Control": "no-store"})
-    found = {"status": "ok", "ledger": {"entries": size, "root": root}, "versions": versions}
-    return JSONResponse(found, 200, {"Cache-Control": "no-store"})
+        return 503, {"status": "unavailable", "error": type(err).__name__}
+    return 200, {
+        "status": "ok",
+        "ledger": {"entries": size, "root": root},
+        "disk": {"free_bytes": shutil.disk_usage(home()).free},
+        "imports": {"under_way": len(waits(home()))},
+    }
 
 
 def _head() -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
@@ -37,25 +36,28 @@ KINDS: Final = (
 )
 
 
-def asked_filter() -> LedgerFilter:
-    """The search by kind, words, actor and days."""
+def asked_filter(room: Room) -> LedgerFilter:
+    """The search, its fields in one row where the window is wide enough."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = st.selectbox("Kind", KINDS, key="ledger_kind", width=190)
-        search = st.text_input("Search", placeholder="Actor, role, kind or exam", key="ledger_search", width=260)
-        actor = st.text_input("Actor", placeholder="Whole name", key="ledger_actor", width=150)
+        kind = st.selectbox("Kind", KINDS, key="ledger_kind", width=160)
+        search = st.text_input("Search", placeholder="Actor, kind or exam", key="ledger_search", width=190)
+        actor = st.text_input("Actor", placeholder="Whole name", key="ledger_actor", width=120)
         since = st.date_input("From (UTC)", value=None, key="ledger_since", width=130)
         until = st.date_input("To (UTC)", value=None, key="ledger_until", width=130)
+        bundle, prototype = _model(room)
     return LedgerFilter(
         kind=None if kind == EVERY else kind,
         search=search.strip(),
         actor=actor.strip() or None,
         since=_midnight(since),
         until=_midnight(until, days=1),
+        bundle_id=bundle,
+        prototype_id=prototype,
     )
 
 
-def of_model(room: Room, which: LedgerFilter) -> LedgerFilter:
-    """The search narrowed to what names a bundle or a prototype; a link from the prototypes' page fills both in."""
+def _model(room: Room) -> tuple[str | None, str | None]:
+    """Bundle and prototype to narrow the search to; a link from the prototypes' page fills both in."""
     known = {bundle.bundle_id: f"{bundle.name}, {bundle.bundle_id[:12]}" for bundle in bundles(room)}
     for name in ("bundle", "prototype"):
         if name in st.query_params:
@@ -63,10 +65,10 @@ def of_model(room: Room, which: LedgerFilter) -> LedgerFilter:
     if st.session_state.get("ledger_bundle") not in (None, *known):
         del st.session_state["ledger_bundle"]
     bundle = st.selectbox(
-        "Model", list(known), index=None, format_func=lambda b: known[b], key="ledger_bundle", width=330
+        "Model", list(known), index=None, format_func=lambda b: known[b], key="ledger_bundle", width=200
     )
-    prototype = st.text_input("Prototype", placeholder="Such as malignant-03", key="ledger_prototype", width=230)
-    return replace(which, bundle_id=bundle, prototype_id=prototype.strip() or None)
+    prototype = st.text_input("Prototype", placeholder="malignant-03", key="ledger_prototype", width=150)
+    return bundle, prototype.strip() or None
 
 
 def _midnight(day: object, days: int = 0) -> datetime | None:

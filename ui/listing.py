@@ -5,8 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import streamlit as st
+
+#: More than any entry has; Python reads no number of thousands of digits.
+_DIGITS: Final = 40
 
 
 def rows_page(key: str, total: int, size: int) -> int:
@@ -24,6 +28,11 @@ def rows_page(key: str, total: int, size: int) -> int:
             st.session_state[key] = page + 1
             st.rerun()
     return page
+
+
+def entry_number(asked: str) -> int | None:
+    """The number of an entry that an address names; None where it names none."""
+    return int(asked) if asked.isdecimal() and len(asked) <= _DIGITS else None
 
 
 @dataclass(frozen=True)
@@ -48,17 +57,19 @@ class Columns:
 
 def head(columns: Columns) -> None:
     """The head of a list: quiet names above the columns of `row`."""
-    left, _ = st.columns(columns.shares, gap="small")
+    with st.container(key=f"list_head_{columns.names[-1]}"):
+        left, _ = st.columns(columns.shares, gap="small")
     left.html(_grid([text(name) for name in columns.names], columns.widths, "mp-row mp-head"))
 
 
 def row(columns: Columns, cells: Sequence[str], label: str, key: str, marked: bool = False) -> bool:
-    """One line; cells are HTML. True when its button was pressed.
+    """One line; cells are HTML. True when its button was pressed, which takes a click anywhere on the line.
 
     Args:
         marked: whether the keyboard is on this line.
     """
-    left, right = st.columns(columns.shares, gap="small", vertical_alignment="center")
+    with st.container(key=f"line_{key}"):
+        left, right = st.columns(columns.shares, gap="small", vertical_alignment="center")
     left.html(_grid(cells, columns.widths, "mp-row mp-marked" if marked else "mp-row"))
     return right.button(label, key=key, width="stretch", type="tertiary")
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
 import streamlit as st
 
-from audit.report_words import RESEARCH_USE, SYNTHETIC
+from audit.report_words import RESEARCH_USE
+from audit.room import KEYS
 from audit.service import Actor, Room, open_room
-from medproto.errors import AccessRefused, LedgerUnavailable, MedprotoError
+from medproto.errors import AccessRefused, LedgerAbsent, LedgerUnavailable, MedprotoError
 from ui.sessions import DEMO_AUDITOR, DEMO_READER, DEMO_ROLE, SIGN_OUT, holder
 
 HOME_VARIABLE: Final = "MEDPROTO_HOME"
@@ -20,6 +23,8 @@ URL_VARIABLE: Final = "MEDPROTO_LEDGER_URL"
 #: Set to anything by who starts the server on loopback for a demonstration: nobody signs in.
 DEMO_VARIABLE: Final = "MEDPROTO_DEMO"
 DEFAULT_HOME: Final = "medproto-home"
+_LOOK_S: Final = 3
+_BY_THE_CLOCK: Final = ContextVar("by_the_clock", default=False)
 WORKLIST_PAGE: Final = "screens/worklist.py"
 EXAM_PAGE: Final = "screens/exam.py"
 LEDGER_PAGE: Final = "screens/ledger.py"
@@ -51,7 +56,17 @@ def who_sends(cookies: Mapping[str, str], touch: bool = True) -> Actor | None:
 
 def current_actor(touch: bool = True) -> Actor | None:
     """Who acts on this page, None for nobody; `touch` counts as being asked for something."""
-    return who_sends(browser_cookies(), touch)
+    return who_sends(browser_cookies(), touch and not _BY_THE_CLOCK.get())
+
+
+@contextmanager
+def by_the_clock() -> Iterator[None]:
+    """What is drawn in here is drawn again by itself: that nobody asks for, and a session ends all the same."""
+    before = _BY_THE_CLOCK.set(True)
+    try:
+        yield
+    finally:
+        _BY_THE_CLOCK.reset(before)
 
 
 def actor() -> Actor:
@@ -85,20 +100,28 @@ def entered() -> Room:
 def shown(draw: Callable[[Room], None]) -> None:
     """Runs one page over an open room; whatever fails is said in one sentence, never as a traceback."""
     try:
-        with entered() as room:
+        room = entered()
+    except MedprotoError as err:
+        _not_opened(err)
+        return
+    try:
+        with room:
             draw(room)
     except LedgerUnavailable as err:
-        banners(synthetic=False)
-        _no_ledger(err)
+        _not_opened(err)
     except MedprotoError as err:
         banners(synthetic=False)
-        st.error(sentence(err), icon=":material/error:")
-        st.page_link(WORKLIST_PAGE, label="Back to the worklist", icon=":material/list:")
+        _refused(err)
 
 
-def banners(synthetic: bool) -> None:
-    """The line that stays at the top of every page: what the data are, what the use is, and who is reading."""
-    tags = [f'<span class="mp-banner mp-synthetic">{SYNTHETIC}</span>'] if synthetic else []
+def banners(synthetic: bool, words: str = "SYNTHETIC DATA") -> None:
+    """The line that stays at the top of every page: what the data are, what the use is, and who is reading.
+
+    Args:
+        synthetic: whether anything of the page is synthetic.
+        words: how that is said; by default as of a list, in which some may be of patients.
+    """
+    tags = [f'<span class="mp-banner mp-synthetic">{words}</span>'] if synthetic else []
     tags.append(f'<span class="mp-banner">{RESEARCH_USE}</span>')
     st.html(f'<div class="mp-banners">{"".join(tags)}{_who()}</div>')
 
@@ -115,7 +138,7 @@ def _who() -> str:
         button = f'<button type="submit" name="act_as" value="{other}">be the {other}</button>'
         return f'<span class="mp-who">Nobody signs in: <b>{name}</b></span>{_form(DEMO_ROLE, button)}'
     out = '<button type="submit">Sign out</button>'
-    return f'<span class="mp-who"><b>{name}</b>, {html.escape(who.role)}</span>{_form(SIGN_OUT, out)}'
+    return f'<span class="mp-who"><b title="{name}">{name}</b>, {html.escape(who.role)}</span>{_form(SIGN_OUT, out)}'
 
 
 def _form(action: str, button: str) -> str:
@@ -123,9 +146,32 @@ def _form(action: str, button: str) -> str:
 
 
 def sentence(err: MedprotoError) -> str:
-    """An error's words as a sentence: a capital at its head, one full stop at its end."""
-    text = str(err).rstrip(". ")
+    """An error's words as a sentence."""
+    return sentence_of(str(err))
+
+
+def sentence_of(words: str) -> str:
+    """Words with a capital at their head and one full stop at their end."""
+    text = words.rstrip(". ")
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _refused(err: MedprotoError) -> None:
+    st.error(sentence(err), icon=":material/error:")
+    st.page_link(WORKLIST_PAGE, label="Back to the worklist", icon=":material/list:")
+
+
+def _not_opened(err: MedprotoError) -> None:
+    """Why there is nothing to draw; the page goes on by itself when there is."""
+    banners(synthetic=False)
+    if isinstance(err, LedgerUnavailable) and not (home() / KEYS).exists():
+        _no_ledger(err)
+    elif isinstance(err, LedgerUnavailable):
+        _away(err)
+    else:
+        _refused(err)
+    if not isinstance(err, AccessRefused):
+        st.fragment(_look, run_every=_LOOK_S)()
 
 
 def _no_ledger(err: LedgerUnavailable) -> None:
@@ -137,4 +183,19 @@ def _no_ledger(err: LedgerUnavailable) -> None:
         "- To read your own exams, score them first: `medproto score` writes the ledger.\n"
         f"- If the ledger lies elsewhere, start with the environment variable `{HOME_VARIABLE}` set to its directory."
     )
-    st.button("Look again", icon=":material/refresh:")
+
+
+def _away(err: LedgerUnavailable) -> None:
+    met = "its database is not where it was" if isinstance(err, LedgerAbsent) else str(err)
+    st.subheader("The ledger cannot be reached just now", anchor=False)
+    st.write(f"{sentence_of(met)} Until it is back nothing can be opened or signed; what you entered is kept.")
+    st.caption("This page looks again every few seconds, and goes on by itself as soon as the ledger is back.")
+
+
+def _look() -> None:
+    """Draw the page again once there is a ledger."""
+    try:
+        opened().close()
+    except MedprotoError:
+        return
+    st.rerun()

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+
+from audit.room import EVIDENCE
 
 _PACKAGES: Final = ("medproto", "streamlit", "pydicom", "torch", "monai", "cryptography")
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes free where the room lies, and bytes that its evidence and its other files take."""
+    """Bytes that a room's evidence and its other files take."""
 
-    free: int
     evidence: int
     others: int
 
@@ -33,10 +34,9 @@ class BundleState:
 
 
 def disk(home: Path) -> Disk:
-    """What the room takes and what is left."""
-    sizes = {path: path.stat().st_size for path in home.rglob("*") if path.is_file()}
-    evidence = sum(size for path, size in sizes.items() if "evidence" in path.relative_to(home).parts[:1])
-    return Disk(shutil.disk_usage(home).free, evidence, sum(sizes.values()) - evidence)
+    """What the room takes; files that come and go meanwhile are counted or not."""
+    evidence = _bytes(home / EVIDENCE)
+    return Disk(evidence, _bytes(home) - evidence)
 
 
 def check_bundle(folder: Path) -> BundleState:
@@ -63,6 +63,14 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _digest(path: Path) -> str | None:

@@ -9,8 +9,10 @@ import streamlit as st
 
 from audit.access import Action, permitted, require
 from medproto.errors import AccessRefused, MedprotoError
+from ui.drafts import unsigned
+from ui.lead_back import lead_back
 from ui.opening import banners, current_actor, entered, sentence
-from ui.sign_in import SIGN_IN
+from ui.sign_in_page import SIGN_IN
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import Page as StreamlitPage
@@ -63,6 +65,7 @@ def admitted(page: Page) -> bool:
         st.session_state.clear()
         st.rerun()
     _watch()
+    lead_back()
     if permitted(who.role, page.action):
         return True
     try:
@@ -87,4 +90,7 @@ def _watch() -> None:
 def _signed_out() -> None:
     st.subheader("You are signed out", anchor=False)
     st.write("Nothing was asked for a while, you signed out elsewhere, or your user was changed.")
+    if begun := unsigned():
+        entries = " and ".join(f"entry {number}" for number in begun)
+        st.warning(f"What you entered about {entries} was not signed, and is not kept.")
     st.html(f'<a class="mp-again" href="{SIGN_IN}" target="_self">Sign in again</a>')

@@ -7,14 +7,16 @@ from functools import partial
 
 import streamlit as st
 
+from audit.access import permitted
 from audit.report_words import counter_words
-from audit.service import Entry, Room, picture, prediction, reviews
+from audit.service import Entry, Room, pictures, prediction, reviews
 from medproto.records import Prediction
-from medproto.summary import Evidence, has_score, opposing, supporting
+from medproto.summary import Evidence, opposing, supporting
 from ui.blind import kept_back, opinion_panel
+from ui.contributions import contributions
 from ui.drafts import guard
-from ui.evidence_html import card_html, conclusion_html, findings_html, score_html, waterfall_html
-from ui.opening import shown
+from ui.evidence_html import AsItIs, card_html, conclusion_html, findings_html, score_html
+from ui.opening import actor, shown
 from ui.review_form import earlier_readings, misleads_key, restore_draft, review_panel
 
 CHOICE = "choice"
@@ -36,23 +38,18 @@ def _draw(number: int, room: Room) -> None:
     signed = reviews(room, number)
     restore_draft(number, record)
     st.html(conclusion_html(record) + score_html(record))
-    evidence, counted, checks, readings = st.tabs(
-        ["Evidence", "Contributions", _checks_name(record), f"Readings ({len(signed)})" if signed else "Readings"]
-    )
+    evidence, counted, checks, readings = st.tabs(["Evidence", "Contributions", _checks_name(record), "Readings"])
     with evidence:
         _evidence(room, entry, record)
     with counted:
-        if has_score(record):
-            st.html(waterfall_html(record))
-        else:
-            st.info("Contributions would add up to a score, and none is shown for this exam.")
+        contributions(record, number)
     with checks:
         st.html(findings_html(record))
     with readings:
         earlier_readings(number, signed)
     with st.container(key="decision"):
         review_panel(room, number, record, signed)
-    guard()
+    guard(number)
 
 
 def _evidence(room: Room, entry: Entry, record: Prediction) -> None:
@@ -68,18 +65,20 @@ def _evidence(room: Room, entry: Entry, record: Prediction) -> None:
 def _cards(room: Room, entry: Entry, record: Prediction, items: Sequence[Evidence]) -> None:
     if not items:
         st.caption("No pictured prototype.")
+    signs, opened = permitted(actor().role, "review"), pictures(room, entry)
     for item in items:
         with st.container(key=f"card_{item.label}", gap=None):
-            st.html(card_html(item, record, partial(picture, room, entry)))
+            st.html(AsItIs(card_html(item, record, opened)))
             if st.button(
                 f"Show {item.label} in the views", key=f"focus_{item.label}", on_click=_choose, args=(item.label,)
             ):
                 st.rerun()
-            st.checkbox(
-                "Misleads",
-                key=misleads_key(entry.number, item.match.prototype_id),
-                help="Signed with your reading: this prototype is no evidence here.",
-            )
+            if signs:
+                st.checkbox(
+                    "Misleads",
+                    key=misleads_key(entry.number, item.match.prototype_id),
+                    help="Signed with your reading: this prototype is no evidence here.",
+                )
 
 
 def _choose(label: str) -> None:

@@ -12,9 +12,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
 from audit.room import Actor
 from audit.users import find_user
@@ -40,12 +43,14 @@ class Session:
         record: digest of the local user's record; None for somebody whom the organisation vouched for.
         began: when it began, in seconds of the store's clock.
         seen: when something was last asked.
+        leaving: where somebody whom the organisation vouched for signs out there too; it names them.
     """
 
     actor: Actor
     record: str | None
     began: float
     seen: float
+    leaving: str | None = field(default=None, repr=False)
 
 
 class Sessions:
@@ -56,12 +61,12 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def begin(self, actor: Actor, record: str | None) -> str:
+    def begin(self, actor: Actor, record: str | None, leaving: str | None = None) -> str:
         """A new session; its token, which is kept nowhere here."""
         token, now = secrets.token_urlsafe(_TOKEN_BYTES), self._clock()
         with self._lock:
             self._open = {key: session for key, session in self._open.items() if not self._over(session, now)}
-            self._open[_hashed(token)] = Session(actor, record, now, now)
+            self._open[_hashed(token)] = Session(actor, record, now, now, leaving)
         return token
 
     def find(self, token: str, touch: bool = True) -> Session | None:
@@ -76,10 +81,10 @@ class Sessions:
                 self._open[key] = replace(session, seen=now)
             return session
 
-    def end(self, token: str) -> None:
-        """Sign out."""
+    def end(self, token: str) -> Session | None:
+        """Sign out; the session that this ended."""
         with self._lock:
-            self._open.pop(_hashed(token), None)
+            return self._open.pop(_hashed(token), None)
 
     def _over(self, session: Session, now: float) -> bool:
         return now - session.seen > IDLE_S or now - session.began > LONGEST_S
@@ -103,6 +108,22 @@ def holder(home: Path, cookies: Mapping[str, str], touch: bool = True) -> Actor 
             shared().end(token)
             return None
     return session.actor
+
+
+def hand_out(answer: Response, request: HTTPConnection, token: str, secure: bool) -> None:
+    """Send this session's cookie with the answer, and end the one that this browser had.
+
+    Args:
+        answer: what is sent.
+        request: what it answers.
+        token: of the new session.
+        secure: whether the browser reaches the room by https, be it through a proxy.
+    """
+    before = request.cookies.get(COOKIE)
+    if before:
+        shared().end(before)
+    secure = secure or request.url.scheme == "https"
+    answer.set_cookie(COOKIE, token, int(LONGEST_S), httponly=True, samesite="strict", secure=secure)
 
 
 def _hashed(token: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from medproto.atlas.records import Atlas, Neighbour, Neighbourhood, Portrait, Relative, Tilt
-from medproto.atlas.words import SPLIT_WORDS, measured_on, of, percent, sentence, tilts_told
+from medproto.atlas.records import Atlas, Portrait, Relative, Tilt
+from medproto.atlas.words import measured_on, of, percent, sentence, tilts_told
+from medproto.neighbourhood import SPLIT_WORDS, Neighbour, Neighbourhood
 
 RESEARCH_ONLY: Final = "For research only. Not a medical device, not for diagnosis."
 #: Own class and other class differ in the line's kind too, so that no colour has to be told.

@@ -6,49 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from medproto.records import Box, Digest, Laterality, PrototypeSource, Record
-
-
-class Share(Record):
-    """So many hits of so many cases."""
-
-    hits: Annotated[int, Field(ge=0)]
-    total: Annotated[int, Field(ge=0)]
-
-    @property
-    def value(self) -> float | None:
-        """The share; None of no case."""
-        return self.hits / self.total if self.total else None
-
-
-class Neighbour(Record):
-    """The patch of one image that is most like a prototype, with the class of that image."""
-
-    image_id: str
-    image_class: str
-    laterality: Laterality | None
-    view: str | None
-    similarity: float
-    box: Box
-    patch: Digest
-
-
-class Neighbourhood(Record):
-    """The images of one split that are most like a prototype, the most alike first, one patch an image.
-
-    The patient whose patch the prototype is does not count: it would praise every prototype for finding itself.
-
-    Args:
-        split: `train` or `val`.
-        nearest: at least one.
-        purity: how many of them show the prototype's class.
-        expected: share of that class among all images that could have been neighbours; purity by chance.
-    """
-
-    split: str
-    nearest: Annotated[tuple[Neighbour, ...], Field(min_length=1)]
-    purity: Share
-    expected: Annotated[float, Field(ge=0, le=1)]
+from medproto.neighbourhood import Neighbourhood, Share
+from medproto.records import Digest, PrototypeSource, Record
 
 
 class Relative(Record):

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from medproto.atlas.page import RESEARCH_ONLY
 from medproto.atlas.records import Atlas, Portrait
-from medproto.atlas.words import SPLIT_WORDS, of, percent
+from medproto.atlas.words import of, percent
+from medproto.neighbourhood import SPLIT_WORDS
 
 TILE_PX, GAP_PX, LINE_PX = 120, 8, 16
 #: Width of the words at the left of a row.

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from medproto import pictures
-from medproto.atlas.neighbours import NEIGHBOUR_SPLITS, Material, cut, nearest, neighbourhood
-from medproto.atlas.records import Atlas, Neighbourhood, Portrait, Relative, Share
+from medproto.atlas.material import NEIGHBOUR_SPLITS, Material
+from medproto.atlas.records import Atlas, Portrait, Relative
 from medproto.atlas.tilt import tilts
 from medproto.bundle import Bundle
+from medproto.neighbourhood import Neighbourhood, Share
+from medproto.training.neighbours import cut, nearest, neighbourhood
 from medproto.training.refining import Reporter
 from medproto.training.similarities import similarities
 
@@ -102,20 +104,20 @@ def survey(material: Material, neighbours: int, report: Reporter) -> tuple[Atlas
     Raises:
         TrainingError: a file changed since it was read.
     """
-    bundle, data = material.bundle, material.measured
+    bundle, data, searched = material.bundle, material.measured, material.searched
     scored = {
         name: similarities(bundle.model, images, torch.device("cpu"), progress=report(f"scoring {name} images"))
         for name, images in material.sets.items()
     }
-    near = [nearest(material, name, scored[name], neighbours) for name in NEIGHBOUR_SPLITS if name in scored]
+    near = [nearest(searched, name, scored[name], neighbours) for name in NEIGHBOUR_SPLITS if name in scored]
     places = [place for of_split in near for of_prototype in of_split for place in of_prototype]
-    pictured = cut(material, places, report("cutting patches"))
+    pictured = cut(searched, places, report("cutting patches"))
     best, _ = scored[material.split].bags(data)
     done = firing(best, bundle.margin_weights, data.bag_labels())
     tilted = tilts(data, scored[material.split].images)
     portraits = []
     for p in range(len(bundle.manifest.prototypes)):
-        around = tuple(neighbourhood(material, p, of_split[p], pictured) for of_split in near if of_split[p])
+        around = tuple(neighbourhood(searched, p, of_split[p], pictured) for of_split in near if of_split[p])
         portraits.append(_portrait(bundle, p, around, done).model_copy(update={"tilts": tilted[p]}))
     kept = {pictures.digest(each.content): each.content for each in pictured.values()}
     kept |= {entry.source.patch: bundle.pictures[entry.source.patch] for entry in bundle.manifest.prototypes}
@@ -161,7 +163,7 @@ def _atlas(material: Material, portraits: Sequence[Portrait], done: Firing) -> A
         exams=len(done.labels),
         patients=len(set(data.patients())),
         top=done.top,
-        seen=bool(set().union(*material.own_patients()) & set(data.patients())),
+        seen=bool(set().union(*material.searched.own_patients) & set(data.patients())),
         tilts_tested=len(tested),
         tilts_clear=sum(tilt.clear for tilt in tested),
         portraits=tuple(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medproto.atlas.records import Atlas, Neighbourhood, Portrait, Share, Tilt
-
-SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+from medproto.atlas.records import Atlas, Portrait, Tilt
+from medproto.neighbourhood import SPLIT_WORDS, Share, neighbours_sentence
 
 
 def percent(share: float) -> str:
@@ -21,18 +20,9 @@ def of(share: Share) -> str:
 
 def sentence(portrait: Portrait, atlas: Atlas) -> str:
     """One prototype summed up."""
-    around = [_neighbours(portrait, each) for each in portrait.neighbourhoods]
+    around = [neighbours_sentence(each, portrait.prototype_class) for each in portrait.neighbourhoods]
     parts = [*around, _firing(portrait, atlas), _deciding(portrait), *_twins(portrait), *_tilts(portrait.tilts)]
     return " ".join(parts)
-
-
-def _neighbours(portrait: Portrait, around: Neighbourhood) -> str:
-    chance = percent(around.expected)
-    verdict = "" if (around.purity.value or 0.0) > around.expected else ", so it is no mark of its class there"
-    return (
-        f"Of the {around.purity.total} {SPLIT_WORDS[around.split]} images of other patients that are most like it "
-        f"{around.purity.hits} are {portrait.prototype_class} ({chance} by chance{verdict})."
-    )
 
 
 def _firing(portrait: Portrait, atlas: Atlas) -> str:

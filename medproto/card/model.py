@@ -11,8 +11,9 @@ from medproto.bundle import Bundle, BundleManifest, DataRecord, PrototypeEntry, 
 from medproto.card.records import NOT_RECORDED, Gallery, Items, Part, Picture, Section, Table, Words
 from medproto.errors import BundleError
 from medproto.ingest.gate import RULES
-from medproto.intended_use import INTENDED, NOT_INTENDED
+from medproto.intended_use import HAZARDS, INTENDED, NOT_INTENDED
 from medproto.model.weights import Weights
+from medproto.neighbourhood import purity_words
 from medproto.summary import size_words
 from medproto.training.data_record import FIELDS, codes_of
 from medproto.training.settings import Stage, TrainSettings
@@ -62,8 +63,9 @@ def model_details(bundle: Bundle) -> Section:
 
 
 def intended_use() -> Section:
-    """What every model of medproto is for, and what not."""
-    return Section("Intended use", (Words(INTENDED), Words(NOT_INTENDED, strong=True)))
+    """What every model of medproto is for and not for, and what may go wrong with it."""
+    hazards = Table(("hazard", "what keeps it small"), HAZARDS)
+    return Section("Intended use", (Words(INTENDED), Words(NOT_INTENDED, strong=True), hazards))
 
 
 def training_data(manifest: BundleManifest) -> Section:
@@ -152,7 +154,8 @@ def software(manifest: BundleManifest) -> Section:
 def privacy(manifest: BundleManifest) -> Section:
     """What a bundle gives away of its training data."""
     lines = [
-        "The prototypes are patches of training images: whoever has the bundle, this card or a report sees them.",
+        "The prototypes, and the patches most like them that the bundle keeps, are patches of training images: whoever "
+        "has the bundle sees them all, and whoever has this card or a report sees the prototypes.",
         f"The licence of the training data ({manifest.data_licence}) holds for these patches too.",
         "Patients, exams and images are named by pseudonyms; a patch holds pixels alone, no header.",
     ]
@@ -244,6 +247,7 @@ def _picture(number: int, entry: PrototypeEntry, weight: float, bundle: Bundle) 
         ("box", box),
         ("size", size_words(source.box, source) or "not known"),
         ("distance", f"{source.distance:.2g}"),
+        ("closest training patches", purity_words(entry.neighbours) if entry.neighbours else NOT_RECORDED),
     )
     shows = f"training patch of {entry.prototype_id}"
     return Picture(f"prototype-{number:02d}", bundle.pictures[source.patch], shows, facts)

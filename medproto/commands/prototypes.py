@@ -31,7 +31,7 @@ def prototypes(
 ) -> None:
     """Show every prototype: its nearest images and their classes, how often it fired, its share, twins and tilt."""
     from medproto.atlas.folder import PAGE, check_folder, write_folder
-    from medproto.atlas.neighbours import load_material
+    from medproto.atlas.material import load_material
     from medproto.atlas.survey import survey
     from medproto.atlas.words import table
     from medproto.bundle import load_bundle

@@ -17,8 +17,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from medproto.ingest.letters import letters_over
+from medproto.ingest.shapes import Mask, box_around, filled, grown, largest_piece, opened
 
-Mask = NDArray[np.bool_]
 Side = Literal["left", "right"]
 
 #: Long side of the working copy in pixels.
@@ -62,7 +62,7 @@ def breast_mask(pixels: NDArray[np.float32]) -> Mask:
         pixels: shape (rows, columns), in [0, 1], larger is brighter (MONOCHROME2 sense).
     """
     step = sample_step(pixels.shape)
-    return mask_of_sample(pixels[::step, ::step], pixels.shape)
+    return widened(breast_of_sample(pixels[::step, ::step]), pixels.shape)
 
 
 def sample_step(shape: tuple[int, ...]) -> int:
@@ -70,28 +70,39 @@ def sample_step(shape: tuple[int, ...]) -> int:
     return max(1, round(max(shape) / (SAMPLES * WORKING_PX)))
 
 
-def mask_of_sample(sample: NDArray[np.float32], shape: tuple[int, ...]) -> Mask:
-    """`breast_mask` of the picture whose sample this is.
-
-    Args:
-        sample: every `sample_step(shape)`-th pixel of the picture, along rows and columns.
-        shape: (rows, columns) of the picture.
-    """
+def breast_of_sample(sample: NDArray[np.float32]) -> Mask:
+    """`breast_mask` of every `sample_step`-th pixel of a picture, along rows and columns."""
     block = max(1, round(max(sample.shape) / WORKING_PX))
     body = _body(_averaged(sample, block))
-    rows, columns = sample.shape
-    size = (body.shape[1] * block, body.shape[0] * block)
-    picture = Image.fromarray(body.astype(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BILINEAR)
-    mask = np.asarray(picture)[:rows, :columns] >= 128
-    step = sample_step(shape)
-    if step == 1:
-        return np.ascontiguousarray(mask)
-    wide = np.empty((rows, shape[1]), np.bool_)
+    mask = np.zeros(sample.shape, np.bool_)
+    if body.any():
+        # around the body alone: beyond it there is nothing to smooth
+        top, left = place = box_around(body, 1)
+        part = body[place]
+        size = (part.shape[1] * block, part.shape[0] * block)
+        picture = Image.fromarray(part.astype(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BILINEAR)
+        inside = mask[top.start * block :, left.start * block :][: size[1], : size[0]]
+        inside[:] = np.asarray(picture)[: inside.shape[0], : inside.shape[1]] >= 128
+    return mask
+
+
+def widened(sample: Mask, shape: tuple[int, ...]) -> Mask:
+    """The mask of a picture of this shape whose `sample_step`-th pixels these are, along rows and columns."""
+    step, mask = sample_step(shape), np.zeros(shape, np.bool_)
+    if not sample.any():
+        return mask
+    top, left = place = box_around(sample, 0)
+    inside = sample[place]
+    picture = mask[top.start * step :, left.start * step :][: len(inside) * step, : inside.shape[1] * step]
+    wide = np.empty((len(inside), picture.shape[1]), np.bool_)
     for offset in range(step):
         # numpy repeats along rows one value at a time
-        places = wide[:, offset::step]
-        places[:] = mask[:, : places.shape[1]]
-    return np.repeat(wide, step, axis=0)[: shape[0]]
+        columns = wide[:, offset::step]
+        columns[:] = inside[:, : columns.shape[1]]
+    for offset in range(step):
+        rows = picture[offset::step]
+        rows[:] = wide[: len(rows)]
+    return mask
 
 
 def chest_wall_side(mask: Mask) -> Side:
@@ -104,13 +115,14 @@ def chest_wall_side(mask: Mask) -> Side:
     """
     # a thousand rows show what is straight
     mask = mask[:: max(1, len(mask) // 1000)]
-    filled = np.flatnonzero(mask.any(axis=1))
-    if filled.size == 0:
+    if not mask.any():
         return "left"
-    band = mask[filled]
-    columns = mask.shape[1]
+    place = box_around(mask, 0)
+    band = mask[place]
     first = band.argmax(axis=1)
-    last = columns - 1 - band[:, ::-1].argmax(axis=1)
+    filled = np.flatnonzero(band[np.arange(len(band)), first])
+    last = place[1].stop - 1 - band[:, ::-1].argmax(axis=1)[filled]
+    first = place[1].start + first[filled]
     outer, far = np.percentile(first, 5), np.percentile(last, 95)
     near = max(1.0, 0.03 * (far - outer))
     on_left, on_right = first - outer <= near, far - last <= near
@@ -123,15 +135,19 @@ def chest_wall_side(mask: Mask) -> Side:
 
 def _averaged(sample: NDArray[np.float32], block: int) -> NDArray[np.float32]:
     """Means of blocks of the sample, its last row and column repeated where the last block is not full."""
-    sample = np.ascontiguousarray(sample)
-    if block == 1:
-        return sample
     rows, columns = sample.shape
-    padded = np.pad(sample, ((0, -rows % block), (0, -columns % block)), mode="edge")
+    padded = np.empty((rows + -rows % block, columns + -columns % block), np.float32)
+    padded[:rows, :columns] = sample
+    padded[rows:, :columns] = sample[-1]
+    padded[:, columns:] = padded[:, columns - 1 : columns]
+    if block == 1:
+        return padded
     tall = padded.reshape(-1, block, padded.shape[1])
     # sums of whole rows and of strided columns: numpy is slow along short axes
-    narrow = sum((tall[:, i] for i in range(1, block)), tall[:, 0])
-    wide = narrow.reshape(narrow.shape[0], -1, block)
+    narrow = tall[:, 0].copy()
+    for place in range(1, block):
+        narrow += tall[:, place]
+    wide = narrow.reshape(len(narrow), -1, block)
     return np.asarray(sum((wide[:, :, i] for i in range(1, block)), wide[:, :, 0]) / np.float32(block * block))
 
 
@@ -171,10 +187,13 @@ def _otsu(spread: NDArray[np.float32]) -> float:
 def _grown_to_skin(body: Mask, small: NDArray[np.float32], dark: Mask) -> Mask:
     """The body with its rim of thin tissue and its nipple, down to just above the background around it."""
     reach = RIM * max(body.shape)
-    rim = grown(body, reach)
+    rim = np.zeros_like(body)
+    place = box_around(body, int(reach))
+    rim[place] = grown(body[place], reach)
     # black padding beside a scanned film says nothing of the film base around the breast
     exposed = (small > BLACK).mean(axis=0) > PADDED
-    background = small[dark & ~rim & exposed & _box_around(body, 3 * int(reach))]
+    near = box_around(body, 3 * int(reach))
+    background = small[near][dark[near] & ~rim[near] & exposed[near[1]]]
     if background.size == 0:
         background = small[dark]
     tissue, base = float(np.median(small[body])), float(np.median(background))
@@ -198,13 +217,18 @@ def _with_nipple(body: Mask, above: Mask) -> Mask:
     if not body.any():
         return body
     size = NIPPLE * max(body.shape)
+    found = np.zeros_like(body)
+    # beyond this box nothing is within reach, not even of what is opened
+    place = box_around(body, int(size) + 5)
+    body, above = body[place], above[place]
     within, beyond = grown(body, size), grown(body, size + 3)
     labels, count = ndimage.label(opened(above & ~body & beyond | body) & ~body)
     inside = np.zeros(count + 1, dtype=np.bool_)
     inside[labels[grown(body, 1.0)]] = True
     inside[labels[~within]] = False
     inside[np.concatenate([[0], labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
-    return _filled(_largest_piece(body | inside[labels]))
+    found[place] = filled(largest_piece(body | inside[labels]))
+    return found
 
 
 def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
@@ -213,67 +237,20 @@ def _largest_body(tissue: Mask, small: NDArray[np.float32]) -> Mask:
     Beyond the upper and lower edge tissue goes on; beyond the lateral edges it does not, so that strips of light along
     a film edge go the way of bridges.
     """
+    found = np.zeros_like(tissue)
+    if not tissue.any():
+        return found
     radius = BRIDGE * max(tissue.shape)
-    shaded = tissue & (small < WHITE)
+    # a margin without tissue stands for all that lies beyond it
+    place = box_around(tissue, 1)
+    tissue = tissue[place]
+    shaded = tissue & (small[place] < WHITE)
     if 2 * shaded.sum() < tissue.sum():
         # more white than shades: an over-exposed breast, not labels beside one
         shaded = tissue
     above = math.ceil(radius)
     padded = np.pad(np.pad(shaded, ((above, above), (0, 0)), mode="edge"), ((0, 0), (1, 1)))
     core = ~grown(~padded, radius)[above:-above, 1:-1]
-    if not core.any():
-        return core
-    return _filled(grown(_largest_piece(core), radius + 1.5) & tissue)
-
-
-def _largest_piece(mask: Mask) -> Mask:
-    """The largest connected part of a mask that is not empty."""
-    labels, _ = ndimage.label(mask)
-    return np.asarray(labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1)
-
-
-def _box_around(mask: Mask, margin: int) -> Mask:
-    """The upright box around the mask, wider on all sides by the margin."""
-    sides = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
-    box = np.zeros_like(mask)
-    box[tuple(slice(max(0, side[0] - margin), side[-1] + margin + 1) for side in sides)] = True
-    return box
-
-
-def grown(mask: Mask, radius: float) -> Mask:
-    """What lies within the radius of the mask: a disc is moved over it.
-
-    All rows are one whole number, a bit a pixel, with room between them that takes what leaves a row at its ends: so
-    one shift moves the whole mask.
-    """
-    rows, columns = mask.shape
-    reach = int(radius)
-    roomy = np.pad(mask, ((0, 0), (0, reach)))
-    bits = int.from_bytes(np.packbits(roomy, bitorder="little").tobytes(), "little")
-    # what lies within 0, 1, 2 ... pixels along the row
-    along = [bits]
-    for offset in range(1, reach + 1):
-        along.append(along[-1] | bits << offset | bits >> offset)
-    grown = along[reach]
-    for offset in range(1, min(reach, rows - 1) + 1):
-        near, shift = along[int(math.sqrt(radius * radius - offset * offset))], offset * roomy.shape[1]
-        grown |= near << shift | near >> shift
-    grown &= (1 << roomy.size) - 1
-    packed = np.frombuffer(grown.to_bytes(-(-roomy.size // 8), "little"), np.uint8)
-    return np.unpackbits(packed, count=roomy.size, bitorder="little").view(np.bool_).reshape(roomy.shape)[:, :columns]
-
-
-def opened(mask: Mask) -> Mask:
-    """The mask without what is thinner than three pixels, along rows or columns; nothing stays at the border."""
-    inner = np.zeros_like(mask)
-    core = mask[1:-1, 1:-1]
-    inner[1:-1, 1:-1] = core & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
-    return grown(inner, 1.0)
-
-
-def _filled(mask: Mask) -> Mask:
-    """The mask without holes: background that no path joins to the border."""
-    labels, count = ndimage.label(~mask)
-    hole = np.ones(count + 1, dtype=np.bool_)
-    hole[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
-    return np.asarray(mask | (hole[labels] & ~mask))
+    if core.any():
+        found[place] = filled(grown(largest_piece(core), radius + 1.5) & tissue)
+    return found

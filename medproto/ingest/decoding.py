@@ -60,7 +60,7 @@ def read_layout(header: Dataset, max_pixels: int) -> Layout:
     if rows < 1 or columns < 1:
         raise unreadable("HOSTILE_SIZE", f"got {rows} rows and {columns} columns")
     if rows * columns > max_pixels:
-        raise unreadable("HOSTILE_SIZE", f"got {rows} x {columns} pixels, expected at most {max_pixels}")
+        raise unreadable("HOSTILE_SIZE", f"got {rows} x {columns} pixels, expected at most {max_pixels:,}")
     if bits_allocated not in (8, 16) or not 1 <= bits_stored <= bits_allocated:
         got = f"got {bits_stored} of {bits_allocated} bits"
         raise unreadable("UNDECODABLE", f"{got}, expected 8 or 16 bits allocated")
@@ -142,6 +142,6 @@ def _native(data: bytes, layout: Layout, big_endian_words: bool) -> NDArray[np.u
 def _bit_patterns(values: NDArray[Any], layout: Layout) -> Stored:
     """The stored bits alone, without neighbours such as overlays in unused high bits (PS3.5 8.1.1)."""
     unsigned: Stored = values.view(f"u{values.dtype.itemsize}").astype(np.uint16, copy=False)
-    if int(unsigned.max()) >> layout.bits_stored:
+    if layout.bits_stored < 8 * values.itemsize and int(unsigned.max()) >> layout.bits_stored:
         unsigned = unsigned & np.uint16((1 << layout.bits_stored) - 1)
     return unsigned

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from medproto.ingest.streams import Stream
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
-DHT, SOS, DRI, LSE, JFIF = 0xC4, 0xDA, 0xDD, 0xF8, 0xE0
+DHT, DQT, SOS, DRI, LSE, JFIF = 0xC4, 0xDB, 0xDA, 0xDD, 0xF8, 0xE0
 FIRST_RESTART, LAST_RESTART = 0xD0, 0xD7
 #: Start-of-frame markers of each syntax: baseline and extended sequential, lossless, JPEG-LS.
 FRAMES = {
@@ -40,7 +40,7 @@ FRAMES = {
     JPEGLSNearLossless: (0xF7,),
 }
 #: Huffman and quantisation tables, restart interval, JPEG-LS parameters, comments.
-TABLES = frozenset({DHT, 0xDB, DRI, LSE, 0xFE, *range(0xE0, 0xF0)})
+TABLES = frozenset({DHT, DQT, DRI, LSE, 0xFE, *range(0xE0, 0xF0)})
 #: Bits of a difference, of a DC coefficient or of lossless coding (ISO 10918-1 H.1.2.2).
 MAX_DIFFERENCE_BITS = 16
 #: A lossy JPEG codes squares of so many pixels a side.
@@ -85,6 +85,8 @@ def check_jpeg(stream: Stream, syntax: UID, layout: Layout) -> None:
             raise _broken("a JPEG-LS parameter that is none of the coding")
         elif segment.marker == DHT:
             _check_huffman(segment.parameters)
+        elif segment.marker == DQT:
+            _check_quantisation(segment.parameters)
         elif segment.marker == JFIF and segment.parameters[:5] == b"JFIF\0" and segment.parameters[5:6] != b"\1":
             # there is no other version; GDCM ends the process over it
             raise _broken("an unknown version of JFIF")
@@ -152,6 +154,19 @@ def _check_huffman(parameters: bytes) -> None:
         symbols = parameters[position + 17 : end]
         if end > len(parameters) or not symbols or (parameters[position] < 0x10 and max(symbols) > MAX_DIFFERENCE_BITS):
             raise _broken("a Huffman table that is cut, empty or of too large differences")
+        position = end
+
+
+def _check_quantisation(parameters: bytes) -> None:
+    """Whole quantisation tables of 64 steps, none of them zero (ISO 10918-1 B.2.4.1)."""
+    position = 0
+    while position < len(parameters):
+        step_bytes, number = 1 + (parameters[position] >> 4), parameters[position] & 0xF
+        end = position + 1 + step_bytes * BLOCK_PX * BLOCK_PX
+        if step_bytes > 2 or number > 3 or end > len(parameters):
+            raise _broken("a quantisation table that is cut, or of a precision or number that there is none of")
+        if not np.frombuffer(parameters[position + 1 : end], ">u2" if step_bytes == 2 else np.uint8).all():
+            raise _broken("a quantisation table with a step of nothing")
         position = end
 
 

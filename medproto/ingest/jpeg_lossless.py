@@ -24,10 +24,15 @@ Samples = NDArray[Any]
 
 #: Start of frame, lossless with Huffman coding.
 LOSSLESS = 0xC3
-#: Bits that may follow the last code: to the end of its byte, and a byte that an encoder may flush behind it.
-SLACK_BITS = 15
+#: Bits that may follow the last code: to the end of its byte, and a byte of zeros or ones that an encoder may flush
+#: behind it. A code that no table has costs decoders that pass over it about as much.
+PADDING_BITS, SLACK_BITS = 7, 15
 #: Values that are looked at together, few enough to stay in the second-level cache.
 BAND_PX = 128 * 1024
+#: Numbers of Huffman tables from here on are of a class that no lossless scan uses, yet some streams hold them.
+AC_TABLES = 0x10
+#: Categories of differences, by the bits that their size takes (ISO 10918-1 table H.2).
+CATEGORIES = 17
 #: Length of a difference that the table has no code for, longer than any that has.
 NO_CODE = 255
 #: Prediction from the neighbours on the left, above, and above on the left (ISO 10918-1 table H.1).
@@ -45,12 +50,12 @@ PLAIN = frozenset({1, 2, 3, 4})
 
 
 class Coding(NamedTuple):
-    """How a scan is coded: bits a sample, predictor, rows between restarts, bits of every difference, start of data."""
+    """How a scan is coded: bits a sample, predictor, rows between restarts, bits by category, start of data."""
 
     precision: int
     predictor: int
     restart_rows: int
-    bits: NDArray[np.uint8]
+    bits: list[int]
     start: int
 
 
@@ -65,14 +70,14 @@ def check_bits(stream: Stream, values: NDArray[Any]) -> None:
         UnreadableImage: UNDECODABLE where they do not.
     """
     coding = _coding(stream, values.shape)
-    for place, held in enumerate(_held_bits(np.frombuffer(stream, np.uint8, offset=coding.start))):
+    for place, (held, flushed) in enumerate(_held_bits(np.frombuffer(stream, np.uint8, offset=coding.start))):
         part = values[place * coding.restart_rows : (place + 1) * coding.restart_rows]
-        if not 0 <= held - _bits(part, coding) <= SLACK_BITS:
+        if not 0 <= held - _bits(part, coding) <= (SLACK_BITS if flushed else PADDING_BITS):
             raise unreadable("UNDECODABLE", "its stream does not hold the picture that a decoder makes of it")
 
 
 def _coding(stream: Stream, shape: tuple[int, ...]) -> Coding:
-    precision, interval, tables = 0, 0, dict[int, NDArray[np.uint8]]()
+    precision, interval, tables = 0, 0, dict[int, list[int]]()
     for segment in segments(stream):
         if segment.marker == LOSSLESS:
             precision = segment.parameters[0]
@@ -91,26 +96,31 @@ def _coding(stream: Stream, shape: tuple[int, ...]) -> Coding:
     )
 
 
-def _tables(parameters: bytes) -> dict[int, NDArray[np.uint8]]:
-    """By table, the bits of every difference modulo 2^16: its code's and its own (ISO 10918-1 B.2.4.2, H.1.2.2)."""
+def _tables(parameters: bytes) -> dict[int, list[int]]:
+    """By table, the bits of a difference of every category: its code's and its own (ISO 10918-1 B.2.4.2, H.1.2.2)."""
     found = {}
     position = 0
     while position < len(parameters):
         counts = parameters[position + 1 : position + 17]
-        lengths = np.repeat(np.arange(1, 17), list(counts))
-        categories = parameters[position + 17 : position + 17 + len(lengths)]
-        by_category = np.full(17, NO_CODE, np.uint8)
-        for category, length in zip(categories, lengths, strict=True):
-            # a difference of 2^15 is known by its category alone
-            by_category[category] = length + (category if category < 16 else 0)
-        size = np.abs(np.arange(1 << 16, dtype=np.uint16).view(np.int16).astype(np.int32))
-        found[parameters[position] & 0xF] = by_category[np.ceil(np.log2(size + 1)).astype(np.intp)]
+        lengths = [length for length, count in enumerate(counts, start=1) for _ in range(count)]
+        symbols = parameters[position + 17 : position + 17 + len(lengths)]
+        number = parameters[position]
         position += 17 + len(lengths)
+        if number >= AC_TABLES:
+            continue
+        bits = [NO_CODE] * CATEGORIES
+        for category, length in zip(symbols, lengths, strict=True):
+            # a difference of 2^15 is known by its category alone
+            bits[category] = length + (category if category < 16 else 0)
+        found[number] = bits
     return found
 
 
-def _held_bits(coded: NDArray[np.uint8]) -> list[int]:
-    """Bits between restart markers, up to the end of image, without the zeros that are stuffed behind 0xFF."""
+def _held_bits(coded: NDArray[np.uint8]) -> list[tuple[int, bool]]:
+    """Bits between restart markers, up to the end of image, and whether the last byte is all zeros or all ones.
+
+    The zeros that are stuffed behind 0xFF are none of them.
+    """
     marked = np.flatnonzero(coded[:-1] == 0xFF)
     following = coded[marked + 1]
     restarts = marked[(following >= FIRST_RESTART) & (following <= LAST_RESTART)]
@@ -118,7 +128,9 @@ def _held_bits(coded: NDArray[np.uint8]) -> list[int]:
     # the first interval begins where the scan does, the others behind their markers of two bytes
     lengths = np.diff(bounds, prepend=-2) - 2
     stuffed = np.diff(np.searchsorted(marked[following == 0], bounds), prepend=0)
-    return [int(held) for held in 8 * (lengths - stuffed)]
+    # what is stuffed behind a last byte of ones is a zero
+    flushed = np.isin(coded[bounds - 1], (0x00, 0xFF))
+    return [(int(held), bool(alike)) for held, alike in zip(8 * (lengths - stuffed), flushed, strict=True)]
 
 
 def _bits(values: NDArray[Any], coding: Coding) -> int:
@@ -126,17 +138,19 @@ def _bits(values: NDArray[Any], coding: Coding) -> int:
     rows, columns = values.shape
     kind = np.uint16 if coding.predictor in PLAIN else np.int32
     height = max(1, BAND_PX // columns)
-    places = np.empty((min(height, rows), columns), np.intp)
-    lengths = np.empty(places.shape, np.uint8)
-    total = 0
+    reached = np.empty((min(height, rows), columns), np.bool_)
+    total: int = rows * columns * coding.bits[0]
     for top in range(0, rows, height):
         # with the row before, from which the first of the band is predicted
         band = values[max(0, top - 1) : top + height].astype(kind, copy=False)
         differences = _differences(band, coding.predictor, None if top else 1 << (coding.precision - 1))
-        indices = places[: len(differences)]
-        np.copyto(indices, differences.astype(np.uint16, copy=False))
-        taken = np.take(coding.bits, indices, out=lengths[: len(differences)], mode="clip")
-        total += int(taken.sum(dtype=np.uint32))
+        signed = differences.astype(np.uint16, copy=False).view(np.int16)
+        # of -2^15 the size is 2^15 when it is taken without sign
+        sizes = np.abs(signed, out=signed).view(np.uint16)
+        for category in range(1, int(sizes.max()).bit_length() + 1):
+            # comparing is quicker than looking up, and most differences are small
+            large = np.greater_equal(sizes, 1 << (category - 1), out=reached[: len(sizes)])
+            total += int(np.count_nonzero(large)) * (coding.bits[category] - coding.bits[category - 1])
     return total
 
 

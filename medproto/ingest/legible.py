@@ -11,7 +11,7 @@ from collections.abc import Sized
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from medproto.ingest.header import MALFORMED, items, numbers, quiet, text, whole
+from medproto.ingest.header import MALFORMED, items, numbers, quiet, raw, text, whole
 from medproto.ingest.pixels import contradiction
 
 #: Elements of one number, of whole numbers, of one word, and sequences (PS3.3 C.7.6.3, C.11.1, C.11.2, C.8.11.3).
@@ -30,9 +30,9 @@ def check_legible(header: Dataset) -> None:
     """
     illegible = [keyword for keyword in NUMBERS if stated(header, keyword) and len(numbers(header, keyword)) != 1]
     illegible += [keyword for keyword in WHOLES if stated(header, keyword) and whole(header, keyword) is None]
-    illegible += [keyword for keyword in WORDS if stated(header, keyword) and not text(header, keyword)]
+    illegible += [keyword for keyword in WORDS if stated(header, keyword) and not _word(header, keyword)]
     illegible += [keyword for keyword in SEQUENCES if stated(header, keyword) and not items(header, keyword)]
-    if stated(header, "PresentationLUTShape") and text(header, "PresentationLUTShape") not in SHAPES:
+    if stated(header, "PresentationLUTShape") and _word(header, "PresentationLUTShape") not in SHAPES:
         illegible.append("PresentationLUTShape")
     centres, widths = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
     if any(stated(header, keyword) and not numbers(header, keyword) for keyword in ("WindowCenter", "WindowWidth")):
@@ -41,6 +41,12 @@ def check_legible(header: Dataset) -> None:
         raise contradiction(f"{illegible[0]} cannot be read")
     if len(centres) != len(widths):
         raise contradiction(f"got {len(centres)} window centres and {len(widths)} widths")
+
+
+def _word(header: Dataset, keyword: str) -> str:
+    """The element's one word; empty where it is none, or not in the capitals that code strings have (PS3.5 6.2)."""
+    value, word = raw(header, keyword), text(header, keyword)
+    return word if isinstance(value, str) and value.strip() == word else ""
 
 
 def stated(header: Dataset, keyword: str) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from medproto.ingest.shapes import box_around
+
 #: Strokes are narrower than this share of the long side, letters no larger than that one.
 STROKE, LETTER = 0.035, 0.08
 #: A letter is at least so large; coarse calcifications over thin tissue are smaller.
@@ -36,12 +38,14 @@ def letters_over(body: NDArray[np.bool_], small: NDArray[np.float32]) -> NDArray
         return found
     long_side = max(body.shape)
     width = 2 * int(STROKE * long_side / 2) + 1
+    fringe = max(2, round(FRINGE * long_side))
+    # what is opened looks no farther
+    box = box_around(body, max(width, fringe))
+    body, small, boxes = body[box], small[box], found[box]
     ground = ndimage.grey_opening(small, size=(width, width))
     above = small - ground
-    fringe = max(2, round(FRINGE * long_side))
     inner = np.zeros_like(body)
-    down, across = (np.flatnonzero(body.any(axis=axis)) for axis in (1, 0))
-    inner[down[0] + fringe : down[-1] - fringe + 1, across[0] + fringe : across[-1] - fringe + 1] = True
+    inner[box_around(body, -fringe)] = True
     labels, _ = ndimage.label(body & (above > CONTRAST), structure=np.ones((3, 3)))
     for number, place in enumerate(ndimage.find_objects(labels), 1):
         piece = labels[place] == number
@@ -49,5 +53,5 @@ def letters_over(body: NDArray[np.bool_], small: NDArray[np.float32]) -> NDArray
         bright, dark = above[place][piece].max() > PEAK, ground[place][piece].mean() < THIN
         if SMALLEST <= size <= LETTER and bright and dark and inner[place][piece].all():
             y, x = (slice(max(0, side.start - fringe), side.stop + fringe) for side in place)
-            found[y, x] = True
+            boxes[y, x] = True
     return found

@@ -60,7 +60,8 @@ def read_bytes(path: Path, settings: IngestSettings) -> bytes:
             raise unreadable("UNREADABLE", "not a regular file")
         size = status.st_size
         if size > settings.max_file_bytes:
-            raise unreadable("HOSTILE_SIZE", f"got a file of {size} bytes, expected at most {settings.max_file_bytes}")
+            got = f"got a file of {size:,} bytes"
+            raise unreadable("HOSTILE_SIZE", f"{got}, expected at most {settings.max_file_bytes:,}")
         return path.read_bytes()
     except OSError as err:
         # the text of an OSError repeats the path, which may name the patient

@@ -22,6 +22,10 @@ Step = Callable[[Values], Values]
 
 #: LUT explanations that are repeated in messages; other free text could name the patient.
 EXPLANATIONS = frozenset({"NORMAL", "HARDER", "SOFTER", "STANDARD", "DEFAULT", "LINEAR", "SIGMOID"})
+#: What a signed word and a word without sign are apart by, and the greatest that is the same in both.
+WORD, MOST_SIGNED = 1 << 16, (1 << 15) - 1
+#: Rescaled values beyond this are those of no image, and sums of them may be no numbers.
+LARGEST = 1e30
 #: Bounds of the recorded window of images without VOI, in per cent of the values inside the breast.
 PERCENTILES = (0.5, 99.5)
 
@@ -64,7 +68,11 @@ def modality(values: Values, header: Dataset) -> Values:
     slope, intercept = number(header, "RescaleSlope", 1.0), number(header, "RescaleIntercept", 0.0)
     if slope == 0:
         raise contradiction("rescale slope 0 erases the image")
-    return values * slope + intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        rescaled = values * slope + intercept
+        if not np.abs(rescaled).max() <= LARGEST:
+            raise contradiction(f"rescaling takes its values beyond {LARGEST:.1g}")
+    return rescaled
 
 
 def padding(values: Values, header: Dataset) -> NDArray[np.bool_]:
@@ -104,11 +112,15 @@ def _lookup(entries: Values, first: int) -> Step:
 def _positions(values: Values, first: int, length: int) -> NDArray[np.intp]:
     """Entry of each value; values before the first or after the last take that entry (PS3.3 C.11.1.1)."""
     least, most = values.min(), values.max()
-    for shift in (0, 1 << 16, -1 << 16):
-        # the first value mapped is signed where the values are, and files say so with the wrong VR
-        if first + shift <= most and first + shift + length > least:
-            first += shift
-            break
+    # the first value mapped is signed where the values are, and files say so with the wrong VR
+    other = 0
+    if first > MOST_SIGNED and least < 0:
+        other = first - WORD
+    elif first < 0 and most > MOST_SIGNED:
+        other = first + WORD
+    meets = [start <= most and start + length > least for start in (first, other)]
+    if other and meets == [False, True]:
+        first = other
     return np.asarray(np.clip(np.rint(values) - first, 0, length - 1), dtype=np.intp)
 
 
@@ -118,7 +130,7 @@ def read_lut(table: Dataset) -> tuple[Values, int, str]:
     if len(descriptor) != 3 or not descriptor[0] >= 0 or not 1 <= descriptor[2] <= 16:
         raise contradiction("a LUT has no valid descriptor")
     # PS3.3 C.11.1.1: 65,536 entries are written as 0
-    length = int(descriptor[0]) or 1 << 16
+    length = int(descriptor[0]) or WORD
     data = raw(table, "LUTData")
     # PS3.3 C.11.1.1.1: entries of 8 bits may be packed two to a word
     packed = descriptor[2] <= 8 and isinstance(data, bytes) and len(data) < 2 * length
@@ -150,7 +162,12 @@ def _window_choices(header: Dataset) -> list[Voi]:
 
 
 def _windowed(function: Callable[[Values, float, float], Values], centre: float, width: float) -> Step:
-    return lambda values: function(values, centre, width)
+    def step(values: Values) -> Values:
+        # a window too narrow for the quotient is black below its centre and white above it, as infinity is clipped
+        with np.errstate(over="ignore"):
+            return function(values, centre, width)
+
+    return step
 
 
 def linear(values: Values, centre: float, width: float) -> Values:

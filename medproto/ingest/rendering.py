@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from medproto.config import IngestSettings
 from medproto.ingest import pixels as steps
-from medproto.ingest.breast import breast_mask, mask_of_sample, sample_step
+from medproto.ingest.breast import breast_mask, breast_of_sample, sample_step, widened
 from medproto.ingest.decoding import Decoded, Stored
 from medproto.ingest.gate import finding
 from medproto.ingest.mammogram import Mask, Pixels, pixel_digest
@@ -96,8 +96,8 @@ def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values,
     sample = np.ascontiguousarray(decoded.stored[::step, ::step])
     least, most = float(values.min()), float(values.max())
     unwindowed = _finished((values - least) / ((most - least) or 1.0), dark, header)
-    breast = mask_of_sample(np.take(unwindowed, sample), decoded.stored.shape)
-    counts = np.bincount(sample[breast[::step, ::step]], minlength=values.size)
+    breast = breast_of_sample(np.take(unwindowed, sample))
+    counts = np.bincount(sample[breast], minlength=values.size)
     counts[dark] = 0
     low, high = steps.percentiles(values, counts)
     voi = f"percentiles {steps.PERCENTILES[0]}-{steps.PERCENTILES[1]} in breast: {low:.6g}..{high:.6g}"
@@ -105,6 +105,7 @@ def _render_without_voi(header: Dataset, decoded: Decoded, values: steps.Values,
     pixels, digest = look_up(_finished(shown, dark, header), decoded.stored, beside)
     most_stored = 2**decoded.layout.bits_stored - 1
     window = steps.Window("LINEAR_EXACT", (low + high) / 2 * most_stored, (high - low) * most_stored)
+    breast = widened(breast, decoded.stored.shape)
     return Picture(pixels, digest, breast, voi, (finding("NO_VOI", voi),), (0, window))
 
 

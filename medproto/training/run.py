@@ -26,6 +26,7 @@ from medproto.training.last_layer import Solution
 from medproto.training.launch import repeatable, start_fabric
 from medproto.training.legs import Leg, legs
 from medproto.training.memory import memory_suffices
+from medproto.training.neighbours import with_neighbours
 from medproto.training.processes import rank
 from medproto.training.projection import Projection
 from medproto.training.refining import Images, exam_auroc, settle, thin_out
@@ -181,9 +182,11 @@ def finish(
     draft, likeness, pictures = _draft(settings, source, fitted)
     if rank():
         return ""
+    training = (source[0], source[1].split("train"), fitted.training)
+    draft, near = with_neighbours(draft, fitted.model, training)
     if show:
         show(draft.prototypes, pictures)
-    return save_bundle(target, draft, fitted.model, likeness, pictures)
+    return save_bundle(target, draft, fitted.model, likeness, pictures | near)
 
 
 def _draft(

@@ -13,14 +13,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medproto.atlas.folder import PAGE, RECORD, SHEET, write_folder
-from medproto.atlas.neighbours import load_material
+from medproto.atlas.material import load_material
 from medproto.atlas.page import RESEARCH_ONLY, page
-from medproto.atlas.records import Atlas, Share, Tilt
+from medproto.atlas.records import Atlas, Tilt
 from medproto.atlas.sheet import OTHER, OWN, TILE_PX, sheet
 from medproto.atlas.survey import survey
 from medproto.atlas.words import sentence, table
 from medproto.cli import app
 from medproto.errors import InputError
+from medproto.neighbourhood import Share
 from tests.factories import Trained, silent, train_tiny
 
 Surveyed = tuple[Atlas, dict[str, bytes]]
@@ -89,8 +90,8 @@ def test_a_sentence_says_what_the_numbers_say(surveyed: Surveyed) -> None:
         "tilts": (tilt,),
     }
     assert sentence(first.model_copy(update=changes), atlas) == (
-        "Of the 3 training images of other patients that are most like it 1 are malignant (50% by chance, so it is no "
-        "mark of its class there). It was among the 3 strongest contributions in 1 of 1 malignant exams and 0 of 1 "
+        "Of the 3 training images of other patients that are most like it 1 are malignant (50\xa0% by chance, so it is "
+        "no mark of its class there). It was among the 3 strongest contributions in 1 of 1 malignant exams and 0 of 1 "
         "others. It made 25% of all contributions and 3.1% of the differences between the exams' margins. Among images "
         "of one class its similarity is lower for vendor acme."
     )

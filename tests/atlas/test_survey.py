@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from medproto.atlas.neighbours import Material, load_material, nearest
+from medproto.atlas.material import Material, load_material
 from medproto.atlas.records import Atlas
 from medproto.atlas.survey import firing, relatives, survey
 from medproto.atlas.tilt import tilts
@@ -18,6 +18,7 @@ from medproto.errors import InputError, TrainingError
 from medproto.model.backbones import build_backbone
 from medproto.model.protopnet import ProtoPNet
 from medproto.training.inputs import InputSet
+from medproto.training.neighbours import KEPT, nearest
 from medproto.training.similarities import similarities
 from tests.factories import Trained, input_set, silent, train_tiny
 
@@ -84,6 +85,22 @@ def test_neighbours_are_the_most_similar_images_of_other_patients(
         assert [near.similarity for near in found] == pytest.approx([-value for value, _ in ranked[:NEIGHBOURS]])
 
 
+def test_the_bundle_keeps_the_neighbours_that_the_analysis_finds(
+    surveyed: tuple[Atlas, dict[str, bytes]], trained: Trained
+) -> None:
+    bundle = trained.bundle()
+    kept = {entry.prototype_id: entry.neighbours for entry in bundle.manifest.prototypes}
+    for each in surveyed[0].portraits:
+        own, found = kept[each.prototype_id], each.neighbourhoods[0]
+        assert own is not None
+        assert (len(own.nearest), own.purity.total, own.split) == (KEPT, KEPT, "train")
+        assert own.expected == found.expected
+        for one, other in zip(own.nearest, found.nearest, strict=False):
+            assert one.similarity == pytest.approx(other.similarity, rel=1e-5)
+            assert one.model_copy(update={"similarity": other.similarity}) == other
+            assert bundle.pictures[one.patch] == surveyed[1][other.patch]
+
+
 def test_purity_counts_the_images_of_its_class_and_chance_all_of_them(
     surveyed: tuple[Atlas, dict[str, bytes]], trained: Trained
 ) -> None:
@@ -101,7 +118,7 @@ def test_a_copied_image_is_one_neighbour(material: Material) -> None:
     twice = data.select([*range(len(data)), *range(len(data))])
     doubled = replace(material, sets={"val": twice})
     scored = similarities(material.bundle.model, twice, torch.device("cpu"))
-    for places in nearest(doubled, "val", scored, len(twice)):
+    for places in nearest(doubled.searched, "val", scored, len(twice)):
         assert sorted(place.image for place in places) == list(range(len(data)))
 
 

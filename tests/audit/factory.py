@@ -202,6 +202,27 @@ def checked(scored: Scored, *no_better: int) -> Scored:
     )
 
 
+def three_classes(scored: Scored, recorded: bool = True) -> Scored:
+    """The exam by a model of three classes, whose logits are sums over all prototypes, with or without their weights.
+
+    A prototype weighs 3 on its own class and, on the other two, less what its weight on the margin asks for.
+    """
+    classes = ("normal", "benign", "malignant")
+    matches, logits = [], dict.fromkeys(classes, 0.0)
+    for i, match in enumerate(scored.prediction.matches):
+        own = "malignant" if match.weight > 0 else classes[i % 2]
+        others = [name for name in classes[:2] if name != own]
+        weights = {own: 3.0} if own == "malignant" else {own: 3.0, "malignant": match.weight + 1.5}
+        rest = 3.0 - match.weight if own == "malignant" else 0.0
+        weights |= dict.fromkeys(others, rest)
+        weights = {name: weights[name] for name in classes}
+        logits = {name: logits[name] + weights[name] * match.similarity for name in classes}
+        told = {"prototype_class": own, "class_weights": weights if recorded else None}
+        matches.append(match.model_copy(update=told))
+    changes = {"matches": tuple(matches), "classes": classes, "logits": logits}
+    return Scored(Prediction.model_validate(scored.prediction.model_dump() | changes), scored.pictures)
+
+
 def scorer_of(scored: Scored) -> Callable[..., Scored]:
     """A scorer that always answers with this prediction, whatever the files."""
     return lambda paths, pseudonymise: scored

@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, column, insert, select, table
 
 import audit
-from audit.database import open_engine, read_url, reading, writing
+from audit.database import close_engine, open_engine, read_url, reading, writing
 from audit.models import CheckpointRow, EntryRow, IdentityRow
 
 
@@ -28,4 +28,4 @@ def write_older(source: Engine, where: str | Path, revision: str = "0001") -> No
             more = {"created": "2026-01-31T12:00:00.000000Z"} if rows_of is IdentityRow and revision == "0001" else {}
             whole = table(rows_of.__tablename__, *map(column, [*rows_of.__table__.columns.keys(), *more]))
             here.execute(insert(whole), [dict(row) | more for row in rows])
-    target.dispose()
+    close_engine(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +110,17 @@ def test_the_audit_trail_loads_no_torch() -> None:
     code += "sys.exit(' '.join({'torch', 'numpy', 'alembic', 'streamlit', 'reportlab'} & set(sys.modules)) or 0)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_verify_draws_its_bars_on_a_terminal_alone(home: Path) -> None:
+    command = [sys.executable, "-m", "medproto", "audit", "verify", "--home", str(home)]
+    piped = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert piped.stderr == ""
+    ours, theirs = os.openpty()
+    with open(ours, "rb", buffering=0) as terminal:
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=theirs, text=True)
+        os.close(theirs)
+        seen = terminal.read(65536).decode()
+    assert "entries" in seen
+    assert "11/11" in seen
+    assert done.stdout.splitlines()[-1] == piped.stdout.splitlines()[-1]

@@ -75,6 +75,21 @@ def test_only_training_patches_lie_in_clear(room: Room) -> None:
         assert room.evidence.get(name).startswith(MAGIC)
 
 
+def test_a_sealed_file_is_named_when_it_is_not_the_one_that_was_stored(room: Room) -> None:
+    entry, record = prediction(room, 3)
+    shown = record.images[0].preview
+    sealed = sealed_of(entry.payload)
+    file, other = (room.evidence.path(sealed[digest]) for digest in (shown, record.images[1].preview))
+    held = file.read_bytes()
+    for altered in (held[:-1] + bytes([held[-1] ^ 1]), other.read_bytes()):
+        file.write_bytes(altered)
+        with pytest.raises(EvidenceMissing, match="altered since it was stored"):
+            picture(room, entry, shown)
+    file.unlink()
+    with pytest.raises(EvidenceMissing, match="absent"):
+        picture(room, entry, shown)
+
+
 def test_words_of_a_review_are_in_no_file(room: Room) -> None:
     opinion = Opinion(verdict="disagree", reason="Scar of Mrs Lovelace", comment="Ask Dr Byron")
     signed = review(room, 5, opinion, READER)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from audit.cli import app
-from audit.database import open_engine, read_url, reading, scrub
+from audit.database import close_engine, open_engine, read_url, reading, scrub
 from audit.entries import EntryDraft
 from audit.erasure import erase, finish_erasures
 from audit.evidence import exam_files, training_patches
@@ -39,6 +39,7 @@ from medproto.errors import EvidenceErased, InputError
 from medproto.records import Pseudonymise, Scored
 from tests.audit.conftest import READER
 from tests.audit.factory import BUNDLE_ID, make_scored, sha256
+from tests.audit.modelling import register_model
 from tests.audit.patients import ADMINISTRATOR, NAME, WORDS, patient_behind, score_ada
 
 REPOSITORY = Path(__file__).parents[2]
@@ -211,6 +212,20 @@ def test_pictures_in_clear_are_removed_unless_others_name_them(room: Room) -> No
         assert room.evidence.check(preview) == left
 
 
+def test_a_models_neighbour_stays_though_an_old_exam_in_clear_had_the_same_picture(room: Room) -> None:
+    shared = register_model(room, make_scored()).payload["prototypes"][0]["neighbours"]["nearest"][0]["patch"]
+    scored = make_scored(exam="old", patient_id=room.pseudonym("old", "patient", "old"), exam_id="exam-old")
+    first, *others = scored.prediction.model_dump(mode="json")["matches"]
+    told = scored.prediction.model_dump(mode="json") | {"matches": [first | {"patch": shared}, *others]}
+    for data in scored.pictures.values():
+        room.evidence.put(data)
+    room.ledger.append([EntryDraft("prediction", {"intent": 0, "prediction": told}, "reader-1", "reader")])
+    erase(room, scored.prediction.patient_id, "request", ADMINISTRATOR)
+    finish_erasures(room)
+    assert room.evidence.check(shared)
+    assert not room.evidence.check(scored.prediction.images[0].preview)
+
+
 def test_words_in_old_bodies_are_named_as_not_erased(room: Room, exam: int) -> None:
     old = {"verdict": "agree", "reason": "", "misleading": [], "comment": WORDS, "meaning": "I agree."}
     about = {"entry": exam, "exam_id": prediction(room, exam)[1].exam_id}
@@ -254,7 +269,7 @@ def test_a_role_that_may_not_rewrite_the_table_is_told_so(tmp_path: Path, postgr
             engine = open_engine(read_url(postgresql).set(username="reader_only"))
             with reading(engine) as reader:
                 assert reader.execute(text("SELECT count(*) FROM identity")).scalar() == 0
-            engine.dispose()
+            close_engine(engine)
             assert not scrub(engine)
         finally:
             conn.execute("DROP OWNED BY reader_only")

@@ -18,19 +18,25 @@ def store(tmp_path: Path) -> EvidenceStore:
     return EvidenceStore(tmp_path / "evidence")
 
 
+def _altered(store: EvidenceStore) -> tuple[list[str], list[tuple[int, int]]]:
+    """What is altered in a store, and what was told on the way."""
+    told: list[tuple[int, int]] = []
+    return list(store.altered(lambda done, total: told.append((done, total)))), told
+
+
 def test_bytes_come_back_under_their_digest(store: EvidenceStore) -> None:
     digest = store.put(b"a patch")
     assert digest == hashlib.sha256(b"a patch").hexdigest() == store.put(b"a patch")
     assert store.get(digest) == b"a patch"
     assert store.path(digest) == store.root / digest[:2] / digest
-    assert (store.check(digest), store.present(digest), list(store.altered())) == (True, True, [])
+    assert (store.check(digest), store.present(digest), _altered(store)) == (True, True, ([], [(1, 1)]))
     assert [path.name for path in store.path(digest).parent.iterdir()] == [digest]
 
 
 def test_an_altered_file_is_never_given_out(store: EvidenceStore) -> None:
     digest = store.put(b"a patch")
     store.path(digest).write_bytes(b"another patch")
-    assert (store.check(digest), list(store.altered())) == (False, [digest])
+    assert (store.check(digest), _altered(store)) == (False, ([digest], [(1, 1)]))
     with pytest.raises(EvidenceMissing, match="altered since it was stored"):
         store.get(digest)
     store.put(b"a patch")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -42,10 +42,10 @@ def test_an_erasure_while_a_verification_reads_is_no_fault(room: Room, exam: int
     class ErasedMeanwhile(EvidenceStore):
         """A store that is asked after the view of the database is fixed, and by then the patient is erased."""
 
-        def altered(self) -> Iterator[str]:
+        def altered(self, progress: Callable[[int, int], None]) -> Iterator[str]:
             erase(room, patient_behind(room, exam), "request", ADMINISTRATOR)
             finish_erasures(room)
-            return super().altered()
+            return super().altered(progress)
 
     keys = Knowledge((room.public_key,), evidence=ErasedMeanwhile(room.evidence.root))
     assert verify(room.ledger, keys).faults == ()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from audit.room import Actor, Room, verify_room
-from audit.service import Opinion, review, reviews
+from audit.service import Opinion, open_room, review, reviews
 from medproto.errors import InputError
 
 ADA, GRACE, LISE = Actor("Ada", "reader"), Actor("Grace", "reader"), Actor("Lise", "reader")
@@ -76,6 +80,25 @@ def test_after_the_final_nothing_is_signed_but_its_amendment(room: Room, act: st
     amended = sign(room, GRACE, "amendment", final)
     with pytest.raises(InputError, match=f"closed by entry {amended}"):
         sign(room, LISE)
+
+
+def test_of_finals_that_are_signed_at_once_one_closes_the_exam(home: Path, room: Room) -> None:
+    first, ready = sign(room, ADA), threading.Barrier(6)
+
+    def close(place: int) -> str:
+        with open_room(home) as opened:
+            ready.wait(30)
+            try:
+                return str(sign(opened, Actor(f"Reader {place}", "reader"), "final", first))
+            except InputError as err:
+                return str(err)
+
+    with ThreadPoolExecutor(6) as pool:
+        said = list(pool.map(close, range(6)))
+    (closing,) = (one for one in said if one.isdecimal())
+    refused = f"review: closed by entry {closing}; expected an amendment of it, by who signed it"
+    assert sorted(said) == sorted([closing, *[refused] * 5])
+    assert [r.review.act for r in reviews(room, EXAM)] == ["reading", "final"]
 
 
 def test_readings_of_another_exam_cannot_be_named(room: Room) -> None:

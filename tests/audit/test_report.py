@@ -15,8 +15,9 @@ from audit.payloads import MEANINGS, Refusal, Review, Verdict
 from audit.proofs import Proof
 from audit.queries import ReviewRecord
 from audit.report import render_refusal, render_report
+from audit.report_layout import words
 from audit.report_standing import Standing, StandingReview
-from audit.report_words import NO_BETTER, RESEARCH_USE, SYNTHETIC, UNCHECKED
+from audit.report_words import NO_BETTER, RESEARCH_USE, SYNTHETIC, SYNTHETIC_MODEL, UNCHECKED
 from audit.signing import Checkpoint
 from medproto.errors import EvidenceMissing, ReportError
 from medproto.records import GateFinding, Prediction, RefusedRecord, Scored
@@ -183,6 +184,15 @@ def test_a_real_patients_report_does_not_say_synthetic() -> None:
     assert "SYNTHETIC" not in text_of(rendered(make_scored(synthetic=False)))
 
 
+@pytest.mark.parametrize("pictures, words", [(None, SYNTHETIC), (True, SYNTHETIC), (False, SYNTHETIC_MODEL)])
+def test_a_patients_pictures_are_not_called_synthetic_for_the_models_sake(pictures: bool | None, words: str) -> None:
+    scored = make_scored()
+    told = [image.model_copy(update={"synthetic": pictures}) for image in scored.prediction.images]
+    prediction = scored.prediction.model_copy(update={"images": tuple(told)})
+    pages = text_of(rendered(Scored(prediction, scored.pictures)))
+    assert [one for one in (SYNTHETIC, SYNTHETIC_MODEL) if one in pages] == [words]
+
+
 def test_an_exam_unlike_the_training_data_shows_no_score() -> None:
     scored = make_scored("no decision")
     text = text_of(rendered(scored))
@@ -262,7 +272,7 @@ def test_a_refused_exam_gets_one_page_with_reasons_and_proof() -> None:
         "FOR_PROCESSING",
         REFUSED.file_sha256,
         entry.leaf,
-        SYNTHETIC,
+        SYNTHETIC_MODEL,
         RESEARCH_USE,
     ):
         assert value in text
@@ -277,3 +287,9 @@ def _objects(pdf: bytes) -> list[dict[str, Any]]:
     reader = PdfReader(io.BytesIO(pdf))
     objects = [reader.get_object(IndirectObject(i, 0, reader)) for i in range(1, len(reader.xref[0]) + 1)]
     return [obj for obj in objects if isinstance(obj, dict)]
+
+
+def test_words_of_several_lines_are_printed_in_as_many() -> None:
+    _, one = words("A lymph node. Its hilum shows.").wrap(400, 400)
+    _, two = words("A lymph node.\nIts hilum shows.").wrap(400, 400)
+    assert two == 2 * one

@@ -83,6 +83,23 @@ def test_a_room_may_keep_its_ledger_on_postgresql(postgresql: str, tmp_path: Pat
     assert not (tmp_path / "home" / "ledger.sqlite").exists()
 
 
+def test_a_verification_says_how_far_it_is_in_every_stage(room: Room) -> None:
+    told: list[tuple[str, int, int]] = []
+    assert verify_room(room, progress=lambda *step: told.append(step)).verified
+    stages = [stage for stage, _, _ in told]
+    assert list(dict.fromkeys(stages)) == ["pictures", "entries"]  # too few derived rows to be told of
+    assert [step for step in told if step[0] == "entries"][-1] == ("entries", 11, 11)
+    files = sum(path.is_file() for path in room.evidence.root.rglob("*"))
+    assert [step for step in told if step[0] == "pictures"][-1] == ("pictures", files, files)
+    assert all(done <= total for _, done, total in told)
+
+
+def test_a_verification_from_later_on_counts_what_it_reads(room: Room) -> None:
+    told: list[tuple[str, int, int]] = []
+    verify_room(room, since=8, progress=lambda *step: told.append(step))
+    assert told[-1] == ("entries", 3, 3)
+
+
 def test_the_remembered_head_only_grows(room: Room) -> None:
     verify_room(room)
     first = (room.home / "verified-head.note").read_text()
@@ -93,6 +110,20 @@ def test_the_remembered_head_only_grows(room: Room) -> None:
     (room.home / "verified-head.note").write_text(first.replace("11", "10", 1))
     with pytest.raises(AuditError, match="signature does not fit"):
         verify_room(room)
+
+
+def test_of_two_verifications_at_once_the_longer_is_remembered(room: Room) -> None:
+    seen: list[str] = []
+
+    def overtaken(stage: str, done: int, total: int) -> None:
+        """Another verification begins after this one, over one entry more, and ends before it."""
+        if stage == "entries" and not seen:
+            exam_opened(room, 3, READER)
+            assert verify_room(room).size == 12
+            seen.append((room.home / "verified-head.note").read_text())
+
+    assert verify_room(room, progress=overtaken).size == 11
+    assert [(room.home / "verified-head.note").read_text()] == seen
 
 
 def test_pictures_are_fetched_only_whole(room: Room) -> None:

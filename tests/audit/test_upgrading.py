@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from audit.backup import Backup, make_backup
 from audit.cli import app
-from audit.database import open_engine, read_url, reading, revision_of
+from audit.database import close_engine, open_engine, read_url, reading, revision_of
 from audit.findings import Knowledge
 from audit.ledger import Ledger, open_ledger
 from audit.models import DERIVED
@@ -77,7 +77,7 @@ def test_whoever_only_reads_changes_nothing_and_is_told(older: str | Path) -> No
     engine = open_engine(read_url(older))
     with reading(engine) as conn:
         assert revision_of(conn) == "0001"
-    engine.dispose()
+    close_engine(engine)
 
 
 def test_an_upgrade_that_fails_leaves_the_older_ledger(older_home: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_backup_of_an_older_ledger_is_restored(older_home: Path, tmp_path: Pat
     older = tmp_path / "again.sqlite"
     source = open_engine(read_url(database))
     write_older(source, older)
-    source.dispose()
+    close_engine(source)
     older.replace(database)
     # The manifest names the digest of the database: a backup of that age has that of the older one.
     manifest = tmp_path / "backup" / "backup.json"

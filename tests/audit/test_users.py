@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -202,6 +205,17 @@ def test_users_are_kept_by_the_command_line(tmp_path: Path) -> None:
     assert re.search(r"Grace\W+auditor\W+no", run("list"))
     run("password", "Grace", "--password-stdin", typed=PASSWORD + "\n")
     assert re.search(r"Grace\W+auditor\W+yes", run("list"))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="nobody but root becomes somebody else")
+def test_an_operator_whom_the_system_knows_by_number_alone_has_a_name_too() -> None:
+    """As in a container that runs as any user."""
+    code = "import os; from audit.cli_options import operator; os.setuid(54321); print(operator().name)"
+    unnamed = {
+        name: value for name, value in os.environ.items() if name not in ("LOGNAME", "USER", "LNAME", "USERNAME")
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=unnamed, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("user 54321\n", "")
 
 
 def test_two_passwords_that_differ_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

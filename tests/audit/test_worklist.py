@@ -16,6 +16,7 @@ from audit.service import (
     review,
     score_exam,
     worklist_counts,
+    worklist_next,
     worklist_page,
 )
 from tests.audit.conftest import READER
@@ -53,6 +54,12 @@ def test_exams_are_found_by_a_part_of_either_pseudonym(either_room: Room) -> Non
         assert numbers(either_room, WorklistFilter(search=part)) == [5]
     for part in ("100%", "_", "%", "exam-nobody"):
         assert numbers(either_room, WorklistFilter(search=part)) == []
+
+
+def test_the_exams_of_one_patient_are_asked_for_by_the_whole_pseudonym(either_room: Room) -> None:
+    patient = prediction(either_room, 5)[1].patient_id
+    assert numbers(either_room, WorklistFilter(patient_id=patient)) == [5]
+    assert numbers(either_room, WorklistFilter(patient_id=patient[:-1])) == []
 
 
 def test_pages_together_are_the_whole_worklist(either_room: Room) -> None:
@@ -112,3 +119,15 @@ def test_of_two_equally_urgent_exams_the_older_comes_first(empty_room: Room) -> 
 def test_nothing_scored_is_an_empty_worklist(empty_room: Room) -> None:
     assert worklist_page(empty_room, WorklistFilter(), 0, 20).total == 0
     assert worklist_counts(empty_room, WorklistFilter()).scored == 0
+
+
+def test_the_next_exam_is_the_one_after_and_after_the_last_the_first_again(either_room: Room) -> None:
+    for which, order in ((WorklistFilter(), [3, 7, 5]), (WorklistFilter(by_age=True), [3, 5, 7])):
+        assert [worklist_next(either_room, which, number) for number in order] == [*order[1:], order[0]]
+
+
+def test_the_next_exam_that_waits_is_found_from_one_that_does_not(either_room: Room) -> None:
+    waiting = WorklistFilter(status="open")
+    assert [worklist_next(either_room, waiting, number) for number in (3, 7, 5)] == [7, 5, 7]
+    assert worklist_next(either_room, WorklistFilter(decision="flagged"), 3) is None
+    assert worklist_next(either_room, waiting, 999) == 7

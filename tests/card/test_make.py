@@ -74,7 +74,12 @@ def test_without_an_evaluation_nothing_is_claimed(trained: Trained, tmp_path: Pa
 
 def test_intended_use_is_the_readmes() -> None:
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    for sentence in (intended_use.INTENDED, intended_use.NOT_INTENDED, *intended_use.LIMITS):
+    for sentence in (
+        intended_use.INTENDED,
+        intended_use.NOT_INTENDED,
+        *intended_use.LIMITS,
+        *sum(intended_use.HAZARDS, ()),
+    ):
         assert sentence in readme
 
 

@@ -34,6 +34,12 @@ SYNTAXES = (
     uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K, uid.MPEG2MPML, uid.JPIPHTJ2KReferenced,
     "1.2.3", "",
 )  # fmt: skip
+#: Numbers that floats hold and images do not, and what rescale slope, intercept, window centre and width may be.
+EXTREME = (
+    b"1e308 ", b"-1e308", b"1e154 ", b"1e31", b"1e29", b"-1e29", b"1e16", b"4095", b"-4095 ", b"1 ", b"0.5 ", b"-1",
+    b"-0.0", b"1e-29 ", b"1e-308", b"1e-320", b"5e-324", b"1e29\\-1e29", b"4096\\1 ",
+)  # fmt: skip
+SCALES = (0x00281050, 0x00281051, 0x00281052, 0x00281053)
 CHARACTER_SETS = (b"ISO_IR 192", b"ISO 2022 IR 87", b"\\ISO 2022 IR 149 ", b"NONSENSE", b"\xff\xff")
 
 
@@ -128,6 +134,19 @@ def nasty_value(file: File, chance: Random) -> bytes:
         element = _any_element(file, chance)
         value = chance.choice((*NASTY, chance.randbytes(2 * chance.randint(1, 8))))
         file = _with_element(file, element.tag, element.vr, value)
+    return closed(file)
+
+
+def extreme_numbers(file: File, chance: Random) -> bytes:
+    """Rescaling, windows, padding and bits go together as they never should, each of them legible."""
+    for _ in range(chance.randint(1, 5)):
+        file = _with_element(file, chance.choice(SCALES), b"DS", chance.choice(EXTREME))
+    file = _with_element(file, 0x00281056, b"CS", chance.choice((b"LINEAR", b"LINEAR_EXACT", b"SIGMOID ")))
+    for tag in (0x00280120, 0x00280121):
+        if chance.random() < 0.2:
+            file = _with_element(file, tag, b"SS", struct.pack(file.order + "h", chance.choice((-32768, -1, 0, 32767))))
+    if chance.random() < 0.3:
+        file = _with_element(file, 0x00280103, b"US", struct.pack(file.order + "H", chance.randint(0, 1)))
     return closed(file)
 
 

@@ -155,8 +155,13 @@ def _windowed(values: Values, centre: float, width: float, function: str) -> Val
         with np.errstate(over="ignore"):
             return np.asarray(1.0 / (1.0 + np.exp(-4.0 * (values - centre) / width)))
     if function == "LINEAR_EXACT" and width > 0:
-        inside = (values - centre) / width + 0.5
-        return np.where(values <= centre - width / 2, 0.0, np.where(values > centre + width / 2, 1.0, inside))
+        # from the centre, where a width too small to move the centre's own float still parts below from above
+        beyond = values - centre
+        with np.errstate(over="ignore"):
+            inside = beyond / width + 0.5
+            # twice a number is exact; half of the smallest is nothing
+            below, above = 2 * beyond <= -width, 2 * beyond > width
+        return np.where(below, 0.0, np.where(above, 1.0, inside))
     if function == "LINEAR" and width >= 1:
         shift, span = centre - 0.5, width - 1.0
         inside = (values - shift) / (span or 1.0) + 0.5

@@ -21,7 +21,7 @@ from medproto.ingest.reading import read_mammogram
 from tests.fuzz.__main__ import report_faults, table
 from tests.fuzz.anatomy import closed, elements, fragments, opened, with_fragments
 from tests.fuzz.campaign import ADMITTED, SETTINGS, Case, Outcome, compare, judge, make_case, run_campaign, run_cases
-from tests.fuzz.mutations import HEADER_MUTATIONS
+from tests.fuzz.mutations import HEADER_MUTATIONS, extreme_numbers
 from tests.fuzz.reference import reference
 from tests.fuzz.seeds import Seed, made_seeds, real_files, real_seeds
 from tests.fuzz.stream_mutations import STREAM_MUTATIONS
@@ -97,7 +97,7 @@ def test_every_mutation_of_every_seed_can_be_made() -> None:
     names = set()
     for number in range(1500):
         names.add(make_case(number, 3, SEEDS).mutation)
-    assert names == {mutation.__name__ for mutation in (*HEADER_MUTATIONS, *STREAM_MUTATIONS)}
+    assert names == {mutation.__name__ for mutation in (*HEADER_MUTATIONS, *STREAM_MUTATIONS, extreme_numbers)}
 
 
 def test_a_single_pixel_that_is_off_is_found(whole: Mammogram) -> None:
@@ -120,6 +120,20 @@ def test_the_plain_pipeline_finds_what_a_stored_value_is() -> None:
     stored = pydicom.dcmread(io.BytesIO(SEEDS[1].data)).pixel_array
     # PS3.3 C.11.2.1.2.1 with centre 2048 and width 4096
     np.testing.assert_allclose(bounds.low, (stored - 2047.5) / 4095 + 0.5, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", ["1e-320", "5e-324"])
+def test_the_narrowest_window_shows_its_centre_halfway(tmp_path: Path, width: str) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(SEEDS[1].data))
+    dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = "2048", width, "LINEAR_EXACT"
+    stored = dataset.pixel_array.copy()
+    stored[0, :3] = (2047, 2048, 2049)
+    dataset.PixelData = stored.tobytes()
+    dataset.save_as(tmp_path / "a.dcm")
+    bounds = reference((tmp_path / "a.dcm").read_bytes(), np.ones((dataset.Rows, dataset.Columns), np.bool_))
+    assert (
+        bounds.low[0, :3].tolist() == read_mammogram(tmp_path / "a.dcm", SETTINGS).pixels[0, :3].tolist() == [0, 0.5, 1]
+    )
 
 
 def test_a_foreign_exception_and_a_difference_between_both_ways_are_faults(tmp_path: Path) -> None:
@@ -167,6 +181,8 @@ def test_the_report_counts_and_keeps_what_was_read_wrongly(tmp_path: Path) -> No
         (5, 1983, uid.JPEGLosslessSV1, "views"),
         (5, 8188, uid.JPEGLossless, "rescaled"),
         (6, 1174, uid.JPEG2000Lossless, "plain"),
+        (11, 445, uid.JPEGLossless, "rescaled"),
+        (11, 4524, uid.ImplicitVRLittleEndian, "voi-luts"),
     ],
 )
 def test_a_file_that_was_once_read_wrongly_is_refused(
@@ -175,7 +191,7 @@ def test_a_file_that_was_once_read_wrongly_is_refused(
     seed = next(one for one in SEEDS if (one.syntax, one.name) == (syntax, name))
     path = tmp_path / "a.dcm"
     path.write_bytes(make_case(number, chance_seed, [seed]).data)
-    with pytest.raises(MedprotoError, match=r"restart interval|Huffman table|No breast"):
+    with pytest.raises(MedprotoError, match=r"restart interval|Huffman table|No breast|does not hold the picture"):
         read_mammogram(path, SETTINGS)
 
 

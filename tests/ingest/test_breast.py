@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medproto.ingest.breast import breast_mask, chest_wall_side, grown, mask_of_sample, opened, sample_step
+from medproto.ingest.breast import breast_mask, breast_of_sample, chest_wall_side, sample_step, widened
+from medproto.ingest.shapes import grown, opened
 
 Pixels = NDArray[np.float32]
 
@@ -138,7 +139,10 @@ def test_a_sample_of_the_picture_gives_the_mask_of_the_picture() -> None:
     pixels = np.kron(masked_film()[0], np.ones((4, 4), np.float32))
     step = sample_step(pixels.shape)
     assert step > 1
-    assert np.array_equal(mask_of_sample(pixels[::step, ::step], pixels.shape), breast_mask(pixels))
+    sampled = breast_of_sample(pixels[::step, ::step])
+    mask = widened(sampled, pixels.shape)
+    assert np.array_equal(mask, breast_mask(pixels))
+    assert np.array_equal(mask[::step, ::step], sampled)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 700), (700, 3), (1537, 1025)])

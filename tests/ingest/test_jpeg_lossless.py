@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,31 @@ def test_the_real_encoders_of_the_shared_files_pass_and_a_changed_pixel_does_not
         values[900, 900] ^= 0x100
         with pytest.raises(UnreadableImage, match="does not hold the picture"):
             check_bits(stream, values)
+
+
+@pytest.mark.parametrize("behind, taken", [(b"\0", True), (b"\xff\0", True), (b"\x1f", False), (b"\0\0", False)])
+def test_a_byte_of_zeros_or_ones_may_follow_the_last_code(behind: bytes, taken: bool) -> None:
+    values = picture(12)
+    stream = coded(values, 12)
+    longer = stream[:-2] + behind + stream[-2:]
+    assert stream[-2:] == b"\xff\xd9"
+    if taken:
+        check_bits(longer, values)
+    else:
+        with pytest.raises(UnreadableImage, match="does not hold the picture"):
+            check_bits(longer, values)
+
+
+@pytest.mark.parametrize("symbols", [b"\x03\x07", b"\xc8\xf0"])
+def test_huffman_tables_that_a_lossless_scan_does_not_use_are_none_of_its(symbols: bytes, tmp_path: Path) -> None:
+    unused = b"\xff\xc4" + struct.pack(">H", 2 + 17 + 2) + b"\x10" + bytes([1, 1] + [0] * 14) + symbols
+
+    def encode(values: NDArray[np.uint16]) -> bytes:
+        stream = coded(values, 12)
+        scan = stream.index(b"\xff\xda")
+        return stream[:scan] + unused + stream[scan:]
+
+    assert read_mammogram(encapsulated(tmp_path / "a.dcm", JPEGLosslessSV1, encode)).decoder
 
 
 def test_pictures_of_corrupt_scans_are_refused(tmp_path: Path) -> None:

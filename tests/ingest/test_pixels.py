@@ -52,6 +52,9 @@ def test_monochrome1_and_its_monochrome2_twin_are_the_same_picture(tmp_path: Pat
         ({"WindowWidth": "0"}, "width that LINEAR does not allow"),
         ({"VOILUTFunction": "CUBIC"}, "none of LINEAR, LINEAR_EXACT and SIGMOID"),
         ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "slope 0 erases the image"),
+        ({"RescaleSlope": "1e308", "RescaleIntercept": "0"}, "beyond 1e\\+30"),
+        ({"RescaleSlope": "1e308", "RescaleIntercept": "-1e308"}, "beyond 1e\\+30"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "-1e308", "WindowCenter": None, "WindowWidth": None}, "beyond 1e"),
         ({"VOILUTSequence": Sequence([lut([5, 5, 5], 0)])}, "one value only"),
     ],
 )
@@ -156,6 +159,11 @@ def test_the_first_value_mapped_is_signed_where_the_values_are(tmp_path: Path, v
 def test_a_first_value_of_unsigned_values_that_was_read_as_signed_is_put_right() -> None:
     step = pixels.voi_choices(holding(table([256, 40000 - 65536, 8], "SS", list(range(256)))))[0].apply
     assert step(np.array([0.0, 40000.0, 40128.0, 65535.0])).tolist() == [0.0, 0.0, 128 / 255, 1.0]
+
+
+def test_a_first_value_above_all_values_without_sign_stays_there() -> None:
+    step = pixels.voi_choices(holding(table([2048, 65380, 12], "US", list(range(2048)))))[0].apply
+    assert not step(np.arange(4096.0)).any()
 
 
 def test_entries_of_eight_bits_are_read_one_or_two_to_a_word() -> None:

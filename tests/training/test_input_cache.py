@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.metadata
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +23,7 @@ from medproto.cli import app
 from medproto.datasets.cache import FORMAT, CacheSettings
 from medproto.datasets.manifest import Manifest, ManifestRow, write_manifest
 from medproto.errors import ConfigError
-from medproto.ingest.mammogram import Mammogram
-from medproto.ingest.reading import read_mammogram
 from medproto.records import Box
-from medproto.training.input_cache import RENDERING_LIBRARIES, RENDERING_SOURCES, rendering_digest
 from medproto.training.inputs import WORTH_PROCESSES, InputSet, Loading, load_inputs
 from medproto.transforms import InputSettings
 from tests.factories import SETTINGS, train_tiny
@@ -260,50 +254,6 @@ def test_nothing_in_the_cache_names_a_file_or_a_patient(cohort: Manifest, tmp_pa
 def test_an_input_size_that_cannot_be_is_no_rows_fault(cohort: Manifest) -> None:
     with pytest.raises(ConfigError, match="input size: got 100 x 64, expected multiples of 32"):
         read(cohort, Loading(1), InputSettings(rows=100, columns=64))
-
-
-def test_whatever_the_input_may_depend_on_is_part_of_its_key(manifest: Manifest) -> None:
-    picture = read_mammogram(manifest.file(manifest.rows[0]))
-    breast = picture.breast.copy()
-    breast[5, 5] = not breast[5, 5]
-    changed: list[Mammogram] = [
-        replace(picture, breast=breast),
-        replace(picture, chest_wall="left" if picture.chest_wall == "right" else "right"),
-        replace(picture, upside_down=not picture.upside_down),
-        replace(picture, spacing_mm=(0.07, 0.07)),
-        replace(picture, synthetic=not picture.synthetic),
-    ]
-    digests = {rendering_digest(one) for one in (picture, *changed)}
-    assert len(digests) == 1 + len(changed)
-    assert rendering_digest(replace(picture, file_sha256="0" * 64, findings=())) == rendering_digest(picture)
-
-
-def imported(path: Path) -> Iterator[str]:
-    """Modules that a file imports, from wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def source_of(name: str) -> Path:
-    """The file of a module of the package, or of the module that holds the name."""
-    path = ROOT.joinpath(*name.split("."))
-    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else path.parent.with_suffix(".py")
-
-
-def test_the_key_knows_every_source_and_library_that_renders() -> None:
-    package = ROOT / "medproto"
-    sources = {path for pattern in RENDERING_SOURCES for path in package.glob(pattern)}
-    names = {name for path in sources for name in imported(path)}
-    own = {source_of(name) for name in names if name.startswith("medproto.")}
-    # The manifest says which row is asked for and the cache keeps what was made: neither makes it.
-    assert {path.name for path in own - sources} <= {"manifest.py", "cache.py"}
-    owners = importlib.metadata.packages_distributions()
-    foreign = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"medproto"}
-    for name in foreign:
-        assert {owner.lower() for owner in owners[name]} & set(RENDERING_LIBRARIES), name
 
 
 def row_numbers(data: InputSet) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from audit.service import Actor, BundleScorer, Entry, Room, open_room, score_exam
+from audit.service import Actor, BundleScorer, Entry, LedgerFilter, Room, ledger_page, open_room, score_exam
 from medproto.errors import EmptyExam
 from medproto.records import GateFinding, Pseudonymise, RefusedRecord, Scored
 from tests.audit.factory import BUNDLE_ID, checked, make_scored, sha256
@@ -26,7 +27,7 @@ def refusing(paths: object, pseudonymise: Pseudonymise) -> Scored:
     raise EmptyExam("No image of this exam can be scored.", (image,))
 
 
-def fill(home: Path) -> dict[str, Entry]:
+def fill(home: Path, url: str | None = None) -> dict[str, Entry]:
     """Score a flagged, a not flagged and an undecided exam, and one that is refused."""
     scorers: dict[str, Callable[..., Scored]] = {"refused": refusing}
     for exam, decision in enumerate(("flagged", "not flagged", "no decision"), start=1):
@@ -34,7 +35,7 @@ def fill(home: Path) -> dict[str, Entry]:
         scored = checked(scored, 1) if decision == "flagged" else scored
         scorers[decision] = lambda paths, pseudonymise, scored=scored: scored
     entries = {}
-    with open_room(home, create=True) as room:
+    with open_room(home, url, create=True) as room:
         for name, score in scorers.items():
             path = home.parent / f"{name}.dcm"
             path.write_bytes(name.encode())
@@ -87,6 +88,19 @@ def opened(page: str = "", entry: int | None = None) -> AppTest:
             app.query_params["entry"] = str(entry)
         app.run()
     return app
+
+
+def verified(app: AppTest) -> AppTest:
+    """The ledger's page after its verification, which goes on in a thread of its own, has ended."""
+    app.button(key="verify").click().run()
+    for thread in [thread for thread in threading.enumerate() if thread.name == "verification"]:
+        thread.join(60)
+    return app.run()
+
+
+def kinds(room: Room) -> list[str]:
+    """Kinds of all entries, oldest first."""
+    return [entry.kind for entry in reversed(ledger_page(room, LedgerFilter(), 0, 100).entries)]
 
 
 def words(app: AppTest) -> str:

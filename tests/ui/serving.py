@@ -19,11 +19,9 @@ from ui.opening import HOME_VARIABLE
 
 
 @contextmanager
-def served(home: Path, log: Path, *options: str) -> Iterator[str]:
+def served(home: Path, log: Path, *options: str, port: int | None = None) -> Iterator[str]:
     """Address of the application over this home, served from a directory that is not its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port or free_port()
     command = [sys.executable, "-m", "medproto", "ui", "--port", str(port), *options]
     environment = {**os.environ, HOME_VARIABLE: str(home)}
     with (
@@ -35,6 +33,13 @@ def served(home: Path, log: Path, *options: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def wait_until_served(url: str) -> None:

@@ -51,6 +51,14 @@ def test_the_worklist_of_a_blind_room_tells_no_outcome(blind: None, exams: dict[
     assert places == sorted(places)  # as they were scored, not by priority
 
 
+def test_exams_that_were_refused_are_listed_in_a_blind_room_too(blind: None, exams: dict[str, Entry]) -> None:
+    app = opened()
+    kinds = app.segmented_control(key="worklist_kind")
+    assert kinds.options == ["All 3", "Refused 1"]
+    kinds.set_value("Refused").run()
+    assert "The image holds raw detector values." in words(app)
+
+
 def test_an_auditor_of_a_blind_room_sees_the_score(blind: None, auditor: None, exams: dict[str, Entry]) -> None:
     assert "Flagged: the right MLO view" in words(opened("exam", exams["flagged"].number))
 

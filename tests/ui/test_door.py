@@ -15,7 +15,7 @@ from audit.service import LedgerFilter
 from audit.users import add_user
 from tests.ui.conftest import fill
 from tests.ui.serving import served
-from ui.guard import HEADERS
+from ui.headers import HEADERS
 from ui.sessions import COOKIE
 
 PASSWORD = "correct horse battery"
@@ -79,10 +79,37 @@ def test_without_a_session_no_websocket_opens(door: tuple[str, Path]) -> None:
     opened.close()
 
 
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:1", "http://localhost", "http://elsewhere.example", "null", ""])
+def test_no_page_of_another_server_opens_a_websocket_in_somebodys_name(door: tuple[str, Path], origin: str) -> None:
+    """Another port of this machine is the same site to a browser: it sends the cookie along."""
+    keys = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    keys |= {
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Cookie": f"{COOKIE}={session_of(door[0], 'Grace')[COOKIE]}",
+    } | ({"Origin": origin} if origin else {})
+    assert requests.get(f"{door[0]}/_stcore/stream", headers=keys, timeout=30).status_code == 403
+
+
+def test_no_page_of_another_server_sends_files_in_somebodys_name(door: tuple[str, Path]) -> None:
+    cookies, target = session_of(door[0], "Grace"), f"{door[0]}/_stcore/upload_file/session/file"
+    for origin, status in ((door[0], 403), ("http://127.0.0.1:1", 403)):
+        answer = requests.put(target, cookies=cookies, headers={"Origin": origin}, timeout=30)
+        assert (answer.status_code, "another page" in answer.text) == (status, origin != door[0])
+
+
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(door: tuple[str, Path]) -> None:
     given = post(door[0], "Grace").headers["Set-Cookie"]
     assert given.startswith(f"{COOKIE}=")
     assert {"httponly", "samesite=strict", "path=/"} <= {part.strip().lower() for part in given.split(";")}
+
+
+def test_behind_a_proxy_with_tls_the_cookie_goes_over_tls_alone(door: tuple[str, Path]) -> None:
+    form, origin = {"name": "Grace", "password": PASSWORD}, door[0].replace("http://", "https://")
+    answer = requests.post(
+        f"{door[0]}/auth/sign-in", data=form, headers={"Origin": origin}, allow_redirects=False, timeout=30
+    )
+    assert "; secure" in answer.headers["Set-Cookie"].lower()
+    assert "secure" not in post(door[0], "Grace").headers["Set-Cookie"].lower()
 
 
 def test_signing_in_and_failing_to_are_entries(door: tuple[str, Path]) -> None:
@@ -102,7 +129,7 @@ def test_guessing_is_stopped(door: tuple[str, Path]) -> None:
     assert "Too many attempts" not in said[-2]
 
 
-@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", ""])
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "http://[", "null", ""])
 def test_a_form_of_another_site_signs_nobody_in(door: tuple[str, Path], origin: str) -> None:
     form = {"name": "Grace", "password": PASSWORD}
     headers = {"Origin": origin} if origin else {}
@@ -111,7 +138,9 @@ def test_a_form_of_another_site_signs_nobody_in(door: tuple[str, Path], origin: 
     assert COOKIE not in answer.cookies
 
 
-@pytest.mark.parametrize("after", ["https://elsewhere.example", "//elsewhere.example", "/\\elsewhere", "javascript:x"])
+@pytest.mark.parametrize(
+    "after", ["https://elsewhere.example", "//elsewhere.example", "/\\elsewhere", "javascript:x", "http://["]
+)
 def test_nobody_is_sent_elsewhere_after_signing_in(door: tuple[str, Path], after: str) -> None:
     assert post(door[0], "Grace", next=after).headers["Location"] == "/"
 
@@ -140,9 +169,17 @@ def test_every_answer_carries_the_headers(door: tuple[str, Path], path: str) -> 
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
 
+def test_no_page_is_kept_by_a_browser(door: tuple[str, Path]) -> None:
+    cookies = session_of(door[0], "Grace")
+    for path in ("/", "/exam?entry=3", "/auth/sign-in"):
+        answer = requests.get(door[0] + path, cookies=cookies, headers=HTML, timeout=30)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+
+
 def test_another_host_name_is_not_answered(door: tuple[str, Path]) -> None:
     answer = requests.get(f"{door[0]}/auth/sign-in", headers={"Host": "elsewhere.example"}, timeout=30)
     assert answer.status_code == 400
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
 
 def test_more_than_an_upload_may_hold_is_turned_away(door: tuple[str, Path]) -> None:
@@ -152,6 +189,32 @@ def test_more_than_an_upload_may_hold_is_turned_away(door: tuple[str, Path]) -> 
         assert answer.status_code == 413
     chunked = requests.post(f"{door[0]}/auth/sign-in", data=iter([b"name=x"]), timeout=30)
     assert chunked.status_code == 411
+
+
+def test_a_session_that_somebody_laid_into_the_browser_is_none(door: tuple[str, Path]) -> None:
+    laid = session_of(door[0], "Lise")
+    form = {"name": "Grace", "password": PASSWORD}
+    headers = {"Origin": door[0]}
+    came = requests.post(
+        f"{door[0]}/auth/sign-in", data=form, cookies=laid, headers=headers, allow_redirects=False, timeout=30
+    )
+    assert came.cookies[COOKIE] != laid[COOKIE]
+    assert requests.get(f"{door[0]}/_stcore/host-config", cookies=laid, timeout=30).status_code == 401
+
+
+def test_where_it_cannot_be_told_who_asks_nobody_is_let_in_and_nobody_signed_out(door: tuple[str, Path]) -> None:
+    address, home = door
+    cookies, users = session_of(address, "Grace"), (home / "users.json").read_bytes()
+    (home / "users.json").write_text("damaged")
+    answer = requests.get(f"{address}/_stcore/host-config", cookies=cookies, timeout=30)
+    keys = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Origin": address}
+    keys |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Cookie": f"{COOKIE}={cookies[COOKIE]}"}
+    stream = requests.get(f"{address}/_stcore/stream", headers=keys, timeout=30)
+    (home / "users.json").write_bytes(users)
+    assert (answer.status_code, stream.status_code) == (503, 403)
+    assert answer.text.startswith("Who you are cannot be told just now")
+    assert requests.get(f"{address}/_stcore/host-config", cookies=cookies, timeout=30).status_code == 200
+    assert "Traceback" not in (home.parent / "server.log").read_text()
 
 
 def test_health_says_how_far_the_ledger_goes_and_when_it_is_away(door: tuple[str, Path]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +17,15 @@ from audit.report_words import (
     blanking_words,
     counter_words,
 )
+from audit.trace import TracedPrototype
 from medproto import pictures
 from medproto.records import Prediction, Scored
 from medproto.summary import Evidence, opposing, supporting
-from tests.audit.factory import checked, make_scored
-from ui.evidence_html import PATCH_CONTEXT, card_html, conclusion_html, waterfall_html
+from tests.audit.factory import checked, make_scored, three_classes
+from ui.evidence_html import PATCH_CONTEXT, card_html, conclusion_html
+from ui.trace_view import source_words
 from ui.viewing.wall import Exam, wall_of
+from ui.waterfall_html import class_waterfall_html, waterfall_html
 
 
 def cards(scored: Scored) -> list[str]:
@@ -33,6 +38,21 @@ def marks(scored: Scored) -> list[dict[str, Any]]:
     """All that the viewer outlines."""
     slots = [slot for row in wall_of(Exam(1, scored.prediction))["rows"] for slot in row if slot and slot["image"]]
     return [mark for slot in slots for mark in slot["image"]["marks"]]
+
+
+def test_a_picture_that_is_of_a_patient_hangs_without_the_word_synthetic() -> None:
+    record = make_scored().prediction
+    told = [
+        image.model_copy(update={"synthetic": said})
+        for image, said in zip(record.images, (None, True, False, False), strict=True)
+    ]
+    mixed = record.model_copy(update={"images": tuple(told)})
+    hung = {
+        image["id"]: image["synthetic"]
+        for row in wall_of(Exam(1, mixed))["rows"]
+        for image in (slot["image"] for slot in row if slot)
+    }
+    assert [hung[image.image_id] for image in told] == [True, True, False, False]
 
 
 def test_the_sentence_of_the_case_stands_on_top() -> None:
@@ -110,10 +130,45 @@ def test_patch_pictures_are_cut_with_the_context_that_cards_count_with() -> None
     assert PATCH_CONTEXT == pictures.PATCH_CONTEXT
 
 
+def test_a_training_image_that_cannot_be_looked_up_is_no_file() -> None:
+    match = make_scored().prediction.matches[0]
+    gone = TracedPrototype(match, "R MLO", True, None, None, None, "the source film is no longer at hand")
+    assert source_words(gone) == "The source film is no longer at hand."
+    there = replace(gone, film=Path("images/7.dcm"), film_note="")
+    assert source_words(there) == "Training image, by its manifest: images/7.dcm"
+
+
+def sums_of(shown: str) -> list[float]:
+    """The last column of a waterfall."""
+    return [float(text.replace("−", "-")) for text in re.findall(r'<td class="n">(−?[\d.]+)</td></tr>', shown)]
+
+
 def test_the_waterfall_ends_at_the_margin_and_says_how_far_it_is_from_the_operating_point() -> None:
     prediction = make_scored().prediction
     shown = waterfall_html(prediction)
-    sums = [float(text.replace("−", "-")) for text in re.findall(r'<td class="n">(−?[\d.]+)</td></tr>', shown)]
+    sums = sums_of(shown)
     assert sums[-2] == pytest.approx(prediction.margin, abs=5e-4)
     assert sums[-1] == prediction.operating_point.margin
     assert f"{prediction.margin - prediction.operating_point.margin:+.3f}" in shown
+
+
+def test_the_waterfall_of_a_class_ends_at_its_logit() -> None:
+    prediction = three_classes(make_scored(prototypes=12)).prediction
+    for name in prediction.classes:
+        shown = class_waterfall_html(prediction, name)
+        assert sums_of(shown)[-1] == pytest.approx(prediction.logits[name], abs=5e-4)
+        assert f"Sum for “{name}” (logit)" in shown
+        assert "Operating point" not in shown
+        first, *_, before_last, _ = re.findall(r'<td class="n">([+−]?[\d.]+)</td><td', shown)
+        assert first.startswith("+")
+        assert before_last != first
+
+
+def test_a_waterfall_of_many_prototypes_sums_up_the_weak_ones() -> None:
+    whole = three_classes(make_scored(prototypes=40)).prediction
+    plain = tuple(match.model_copy(update={"patch": None}) for match in whole.matches)
+    prediction = whole.model_copy(update={"matches": plain})
+    shown = class_waterfall_html(prediction, "benign")
+    (further,) = re.findall(r"(\d+) further prototypes", shown)
+    assert shown.count("<tr class") == 40 - int(further) + 2
+    assert sums_of(shown)[-1] == pytest.approx(prediction.logits["benign"], abs=5e-4)

@@ -6,20 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from audit.entries import KINDS
 from audit.erasure import erase, finish_erasures
 from audit.evidence import sealed_of
-from audit.service import Actor, Entry, LedgerFilter, Opinion, Room, ledger_page, prediction, review, reviews
+from audit.service import Actor, Entry, Opinion, Room, open_room, prediction, review
 from medproto.summary import number
-from tests.ui.conftest import opened, words
-from ui.review_form import NO_REASON, NO_VERDICT, SIGN
-
-
-def kinds(room: Room) -> list[str]:
-    """Kinds of all entries, oldest first."""
-    return [entry.kind for entry in reversed(ledger_page(room, LedgerFilter(), 0, 100).entries)]
+from tests.ui.conftest import kinds, opened, verified, words
 
 
 def test_without_a_ledger_the_page_says_what_to_do(home: Path) -> None:
@@ -36,6 +29,13 @@ def test_a_ledger_that_comes_back_is_found_again(exams: dict[str, Entry], home: 
     assert "There is no ledger here yet" in words(app.run())
     shutil.move(home.with_name("away"), home)
     assert exams["flagged"].exam_id in words(app.run())
+
+
+def test_a_new_room_shows_the_way_to_its_first_exam(home: Path) -> None:
+    open_room(home, create=True)
+    app = opened()
+    assert "No exam has been scored yet." in words(app)
+    assert [link.proto.label for link in app.get("page_link")] == ["Import exams"]
 
 
 def test_worklist_opens_on_flagged_exams_with_counts_and_banners(exams: dict[str, Entry]) -> None:
@@ -57,6 +57,7 @@ def test_worklist_shows_no_score_for_an_exam_without_a_decision(exams: dict[str,
 def test_worklist_lists_refused_exams_with_their_reason(exams: dict[str, Entry]) -> None:
     app = opened()
     app.segmented_control(key="worklist_kind").set_value("Refused").run()
+    assert app.expander[0].label.endswith("UTC: The image holds raw detector values.")
     assert "The image holds raw detector values." in words(app)
 
 
@@ -81,6 +82,19 @@ def test_a_signed_exam_leaves_the_exams_that_wait(exams: dict[str, Entry], room:
     assert str(exams["flagged"].exam_id) not in words(app)
     app.selectbox(key="worklist_reading").set_value("Referred").run()
     assert str(exams["flagged"].exam_id) in words(app)
+
+
+def test_what_was_read_is_found_and_a_final_reading_is_told_from_others(exams: dict[str, Entry], room: Room) -> None:
+    flagged, unlike = exams["flagged"].number, exams["no decision"].number
+    first = review(room, flagged, Opinion(verdict="agree"), Actor("ada", "reader")).number
+    review(room, flagged, Opinion(verdict="agree", act="final", of=(first,)), Actor("bob", "reader"))
+    review(room, unlike, Opinion(verdict="refer"), Actor("ada", "reader"))
+    app = opened()
+    app.segmented_control(key="worklist_kind").set_value("All").run()
+    for reading, said, entry in (("Closed", "agree, closed", flagged), ("Read, not closed", "refer", unlike)):
+        app.selectbox(key="worklist_reading").set_value(reading).run()
+        assert said in words(app)
+        assert [b.key for b in app.button if str(b.key).startswith("open_") and b.label == "Open"] == [f"open_{entry}"]
 
 
 def test_opening_an_exam_from_the_worklist_is_written_down_once(exams: dict[str, Entry], room: Room) -> None:
@@ -117,37 +131,6 @@ def test_exam_that_is_not_flagged_says_so(exams: dict[str, Entry]) -> None:
     said = words(opened("exam", exams["not flagged"].number))
     assert "Not flagged, although the right MLO view" in said
     assert "stays below the operating point, 2.000." in said
-
-
-def test_review_is_written_with_name_reason_and_misleading_prototype(exams: dict[str, Entry], room: Room) -> None:
-    entry = exams["flagged"].number
-    _, record = prediction(room, entry)
-    app = opened("exam", entry)
-    misled = record.matches[0].prototype_id
-    app.checkbox(key=f"draft_misleads_{misled}_{entry}").check().run()
-    _choose(app, entry, "disagree")
-    app.text_input(key=f"draft_reason_{entry}").set_value("A lymph node.").run()
-    _sign(app)
-    (signed,) = reviews(room, entry)
-    assert (signed.actor, signed.role, signed.review.reason) == ("demo reader", "reader", "A lymph node.")
-    assert signed.review.misleading == (misled,)
-    assert f"Signed and written as ledger entry {signed.number}." in words(app)
-    assert "A lymph node." in words(app)
-
-
-def test_disagreeing_without_a_reason_says_so_and_writes_nothing(exams: dict[str, Entry], room: Room) -> None:
-    entry = exams["flagged"].number
-    app = opened("exam", entry)
-    _choose(app, entry, "disagree")
-    _sign(app)
-    assert NO_REASON in words(app)
-    assert "review" not in kinds(room)
-
-
-def test_signing_without_a_verdict_says_so(exams: dict[str, Entry]) -> None:
-    app = opened("exam", exams["flagged"].number)
-    _sign(app)
-    assert NO_VERDICT in words(app)
 
 
 def test_next_exam_is_the_next_without_a_review(exams: dict[str, Entry]) -> None:
@@ -199,8 +182,7 @@ def test_ledger_page_lists_filters_and_verifies(exams: dict[str, Entry]) -> None
     assert "prediction" in words(app)
     app.selectbox(key="ledger_kind").set_value("refusal").run()
     assert str(exams["flagged"].exam_id) not in words(app)
-    app.button(key="verify").click().run()
-    assert "Verified: 9 entries" in words(app)
+    assert "Verified: 9 entries" in words(verified(app))
     assert "Every body names the leaf of the entry before it." in words(app)
 
 
@@ -214,49 +196,35 @@ def test_ledger_page_shows_an_entry_its_proof_and_its_trace(exams: dict[str, Ent
     assert app.json[0].value
 
 
+@pytest.mark.parametrize("asked", ["abc", "-1", "99999", "9" * 30, "9" * 5000])
+def test_an_entry_that_is_not_there_is_one_sentence_beside_the_list(
+    asked: str, auditor: None, exams: dict[str, Entry]
+) -> None:
+    app = opened("ledger")
+    app.query_params["entry"] = asked
+    app.run()
+    assert "There is no such entry in this ledger." in words(app)
+    assert app.button(key=f"show_{exams['flagged'].number}")
+
+
+def test_a_ledger_page_of_readings_alone_says_that_their_exams_are_synthetic(
+    auditor: None, exams: dict[str, Entry], room: Room
+) -> None:
+    review(room, exams["flagged"].number, Opinion(verdict="agree"), Actor("ada", "reader"))
+    app = opened("ledger")
+    for kind, synthetic in (("review", True), ("ledger created", False)):
+        app.selectbox(key="ledger_kind").set_value(kind).run()
+        assert ("SYNTHETIC DATA" in words(app)) is synthetic
+
+
 def test_intended_use_names_the_bundle_and_its_licence(exams: dict[str, Entry]) -> None:
     app = opened("about")
     assert "It is not a medical device." in words(app)
-    assert "factory-phantom (not registered here)" in words(app)
+    assert all(said in words(app) for said in ("factory-phantom", "not registered here"))
     assert "CC0-1.0" in words(app)
-
-
-def test_an_unsigned_reading_is_asked_about_and_kept(exams: dict[str, Entry], room: Room) -> None:
-    entry = exams["flagged"].number
-    app = opened("exam", entry)
-    _choose(app, entry, "disagree")
-    app.text_input(key=f"draft_reason_{entry}").set_value("A lymph node.").run()
-    app.button(key="next").click().run()
-    assert "is not in the ledger yet" in words(app)
-    assert str(exams["flagged"].exam_id) in words(app)
-    app.button(key="leave").click().run()
-    assert str(exams["no decision"].exam_id) in words(app)
-    app.query_params["entry"] = str(entry)
-    app.run()
-    assert app.text_input(key=f"draft_reason_{entry}").value == "A lymph node."
-    assert "review" not in kinds(room)
-
-
-def test_a_discarded_reading_leaves_nothing(exams: dict[str, Entry]) -> None:
-    entry = exams["flagged"].number
-    app = opened("exam", entry)
-    _choose(app, entry, "refer")
-    app.button(key="next").click().run()
-    app.button(key="discard").click().run()
-    app.query_params["entry"] = str(entry)
-    app.run()
-    assert app.segmented_control(key=f"draft_verdict_{entry}").value is None
 
 
 def test_a_card_brings_its_evidence_into_the_views(exams: dict[str, Entry]) -> None:
     app = opened("exam", exams["flagged"].number)
     app.button(key="focus_A").click().run()
     assert app.segmented_control(key="choice").value == "A"
-
-
-def _choose(app: AppTest, entry: int, verdict: str) -> None:
-    app.segmented_control(key=f"draft_verdict_{entry}").set_value(verdict).run()
-
-
-def _sign(app: AppTest) -> None:
-    next(button for button in app.button if button.label == SIGN).click().run()

@@ -149,6 +149,64 @@ def test_evidence_is_gone_to_by_key_and_by_card_and_a_box_tells_the_page(page: P
     expect(page.get_by_test_id("stButtonGroup").get_by_role("radio", name="1")).to_be_checked()
 
 
+def test_every_control_has_a_name_and_says_its_key(page: Page) -> None:
+    controls = page.locator(".bar button, .bar select, .bar input").all()
+    assert len(controls) == 13
+    for control in controls:
+        assert (
+            control.inner_text() if control.get_attribute("type") == "button" else control.get_attribute("aria-label")
+        )
+        assert str(control.get_attribute("title")).endswith(")")
+    for name, keys in (("Fit", "f"), ("Heatmap", "h"), ("Prior", "p"), ("Keys", "?")):
+        named = page.get_by_role("button", name=name, exact=True)
+        assert named.get_attribute("aria-keyshortcuts") == keys
+    page.get_by_label("Opacity of the heatmap").fill("30")
+    page.keyboard.press("j")
+    expect(page.get_by_label("Opacity of the heatmap")).to_have_value("40")
+
+
+def test_true_size_is_what_a_bank_card_says_of_the_screen(page: Page) -> None:
+    press(page, "t")
+    asked = page.get_by_role("group", name="Size of this screen")
+    expect(asked).to_contain_text("Hold a bank card against the screen")
+    card = page.get_by_label("Width of the card")
+    card.fill("428")  # 85.6 mm: five pixels to a mm
+    width = asked.locator(".card").bounding_box()
+    assert width
+    assert (round(width["width"]), round(width["height"])) == (428, 270)
+    asked.get_by_role("button", name="As large as the card").click()
+    expect(asked).to_be_hidden()
+    complete(page)
+    press(page, "l")
+    drag(page, (100, 0))
+    expect(page.locator(".viewer .status")).to_have_text("R MLO: 20.0 mm")
+    page.reload()
+    complete(page)
+    press(page, "t", "l")
+    expect(asked).to_be_hidden()
+    drag(page, (50, 0))
+    expect(page.locator(".viewer .status")).to_have_text("R MLO: 10.0 mm")
+    press(page, "T")
+    expect(card).to_have_value("428")
+    press(page, "Escape")
+    expect(asked).to_be_hidden()
+
+
+def test_a_map_is_fetched_when_it_is_shown_for_the_first_time(page: Page) -> None:
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url) if "/maps/" in request.url else None)
+    page.reload()
+    complete(page)
+    page.wait_for_load_state("networkidle")
+    (first,) = fetched  # of what speaks for the class
+    assert first.count("prototype=") == 2
+    page.get_by_role("button", name="Show A in the views").press("Enter")
+    expect(page.get_by_role("button", name="Evidence A on")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert len(fetched) == 2
+    assert fetched[1].count("prototype=") == 1
+
+
 def test_one_view_alone_and_the_list_of_keys(page: Page) -> None:
     press(page, "3")
     expect(page.locator(".pane:visible")).to_have_count(1)
@@ -167,7 +225,7 @@ def test_the_earlier_exam_hangs_beside_and_is_written_down(page: Page, exam: tup
         assert not ledger_page(room, LedgerFilter(kind="exam opened", refers_to=before.number)).total
     page.locator(".viewer").get_by_role("button", name="Prior").click()
     expect(page.locator(".pane:visible canvas")).to_have_count(8)
-    beside = page.get_by_role("img", name="R MLO, EARLIER EXAM, scored 20")
+    beside = page.get_by_role("img", name="R MLO, SCORED EARLIER, 20")
     expect(beside).to_be_visible()
     complete(page)
     press(page, "3")

@@ -50,7 +50,8 @@ def test_a_reader_reviews_the_flagged_exam_and_an_auditor_verifies(
     page.set_default_timeout(60_000)
     expect.set_options(timeout=60_000)
     page.goto(address)
-    page.get_by_test_id("stBaseButton-tertiary").filter(has_text=re.compile("^Open$")).first.click()
+    expect(page.get_by_role("button", name="Open the marked exam")).to_be_visible()
+    page.get_by_text(str(exams["flagged"].exam_id)).click(force=True)  # the line's button lies over its words
     page.locator(".viewer[data-complete=true]").wait_for()
     _toggles_the_heatmap(page)
     pdf = _downloads_the_report(page)
@@ -107,3 +108,54 @@ def _disagrees(page: Page) -> None:
     page.get_by_label("Reason (needed)").fill("A lymph node.")
     page.get_by_role("button", name=SIGN).click()
     expect(page.get_by_text("Signed and written as ledger entry")).to_be_visible()
+
+
+def test_an_exam_is_read_by_the_keyboard_alone(
+    address: str, browser: Browser, exams: dict[str, Entry], room: Room
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.goto(address)
+    expect(page.get_by_role("button", name="Open the marked exam")).to_be_visible()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.keyboard.press("o")
+    page.locator(".viewer[data-complete=true]").wait_for()
+    with page.expect_download() as started:
+        page.keyboard.press("Control+s")
+    assert Path(started.value.path()).read_bytes().startswith(b"%PDF-")
+    page.keyboard.press("x")
+    expect(page.get_by_label("Reason (needed)")).to_be_focused()
+    page.keyboard.type("A lymph node.")
+    page.keyboard.press("Enter")
+    page.keyboard.type("Its hilum shows.")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Signed and written as ledger entry")).to_be_visible()
+    expect(page.get_by_role("radio", name="Disagree")).not_to_be_checked()
+    assert [r.review.reason for r in reviews(room, exams["flagged"].number)] == ["A lymph node.\nIts hilum shows."]
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.reload()
+    page.locator(".viewer[data-complete=true]").wait_for()
+    assert asked == []
+    page.keyboard.press("n")
+    expect(page.get_by_text(str(exams["no decision"].exam_id))).to_be_visible()
+    page.keyboard.press("q")
+    expect(page.get_by_label("Question for the other reader")).to_be_focused()
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
+def test_nothing_to_lay_over_the_views_is_offered_before_an_opinion(
+    exams: dict[str, Entry], home: Path, tmp_path: Path, browser: Browser
+) -> None:
+    with served(home, tmp_path / "server.log", "--demo", "--blind-first") as where:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{where}/exam?entry={exams['flagged'].number}")
+        page.locator(".viewer[data-complete=true]").wait_for()
+        offered = page.get_by_role("button", name=re.compile("^(Heatmap|Boxes)$"))
+        expect(offered).to_have_count(0)
+        page.get_by_text("Suspicious", exact=True).click()
+        page.get_by_role("button", name="Sign and show the score").click()
+        expect(offered).to_have_count(2)

@@ -7,18 +7,22 @@ from functools import partial
 
 import streamlit as st
 
-from audit.report_words import legend_words
-from audit.service import Room, WorklistFilter, WorklistItem, exam_opened, prediction, worklist_page
+from audit.access import permitted
+from audit.report_words import legend_words, synthetic_words
+from audit.service import Room, WorklistItem, exam_opened, prediction
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
 from medproto.summary import opposing, supporting
-from ui.blind import blind_first, kept_back
+from ui.blind import kept_back
 from ui.drafts import ask_before_leaving, draft_of, leave, leaving, moved_on
-from ui.export import report_bytes
+from ui.export import at_the_click, report_bytes
+from ui.listing import entry_number
 from ui.opening import EXAM_PAGE, WORKLIST_PAGE, actor, banners, shown
 from ui.reading import ASKED, CHOICE, reading
+from ui.review_form import was_signed
 from ui.viewing.component import ALL, Asked, Told, viewer
 from ui.viewing.wall import Exam, earlier_exam, labels_of
+from ui.waiting import first, following
 
 _ENTRY = "exam_entry"
 #: Whether the patient's earlier exam hangs beside.
@@ -34,7 +38,7 @@ def draw(room: Room) -> None:
         return
     _, record = prediction(room, number)
     _write_opened(room, number)
-    banners(record.synthetic)
+    banners(record.synthetic, synthetic_words(record))
     _title(room, number, record)
     _leaving(room, number)
     wide = bool(st.session_state.get("exam_large"))
@@ -50,11 +54,12 @@ def _asked_for() -> int | None:
     asked = st.query_params.get("entry") or st.session_state.get(_ENTRY)
     if asked is None:
         return None
-    if not str(asked).isdecimal():
+    number = entry_number(str(asked))
+    if number is None:
         raise EntryNotFound(f"exam: got entry {str(asked)[:20]!r}, expected a number; open one from the worklist")
     st.session_state[_ENTRY] = str(asked)
     st.query_params["entry"] = str(asked)
-    return int(str(asked))
+    return number
 
 
 def _write_opened(room: Room, number: int) -> None:
@@ -67,14 +72,14 @@ def _write_opened(room: Room, number: int) -> None:
 
 def _nothing_open(room: Room) -> None:
     st.subheader("No exam is open", anchor=False)
-    waiting = worklist_page(room, WorklistFilter(status="open", by_age=blind_first()), 0, 1)
-    if not waiting.items:
+    number, waiting = first(room)
+    if number is None:
         st.info("No exam waits for a reading. The worklist shows all that were scored.")
         st.page_link(WORKLIST_PAGE, label="Go to the worklist", icon=":material/list:")
         return
-    st.write(f"{waiting.total} {'exam waits' if waiting.total == 1 else 'exams wait'} for a reading.")
-    if st.button("Open the first", type="primary"):
-        _open(waiting.items[0].number)
+    st.write(f"{waiting} {'exam waits' if waiting == 1 else 'exams wait'} for a reading.")
+    if st.button("Open the first", type="primary", shortcut="n"):
+        _open(number)
 
 
 def _title(room: Room, number: int, record: Prediction) -> None:
@@ -92,39 +97,40 @@ def _title(room: Room, number: int, record: Prediction) -> None:
 
 def _leave(room: Room, number: int, record: Prediction) -> None:
     """The two ways on: the report, and the next exam without a review."""
-    if not kept_back(room, number):
+    if permitted(actor().role, "report") and not kept_back(room, number):
         st.download_button(
             "Report as PDF",
-            data=partial(report_bytes, number, actor()),
+            data=at_the_click(partial(report_bytes, number)),
             file_name=f"{record.exam_id}-entry-{number}.pdf",
             mime="application/pdf",
             on_click="ignore",
             icon=":material/picture_as_pdf:",
             key="pdf",
+            shortcut="Ctrl+S",
         )
-    if (following := _following(room, number)) is None:
+    if (after := following(room, number)) is None:
         st.button("Next exam", icon=":material/skip_next:", disabled=True, key="next")
-    elif st.button("Next exam", icon=":material/skip_next:", key="next", shortcut="n"):
+    elif st.button(
+        "Next exam",
+        type="primary" if was_signed(number) else "secondary",
+        icon=":material/skip_next:",
+        key="next",
+        shortcut="n",
+    ):
         if draft_of(number).empty:
-            _open(following)
+            _open(after)
         leave()
         st.rerun()
 
 
 def _leaving(room: Room, number: int) -> None:
     """The question about an unsigned reading, above everything else of the exam; once answered, the next exam."""
-    following = _following(room, number) if leaving() else None
-    if following is not None and leaving() == "go":
+    after = following(room, number) if leaving() else None
+    if after is not None and leaving() == "go":
         moved_on()
-        _open(following)
-    elif following is not None:
+        _open(after)
+    elif after is not None:
         ask_before_leaving(number)
-
-
-def _following(room: Room, number: int) -> int | None:
-    """The next exam without a reading, by priority."""
-    waiting = worklist_page(room, WorklistFilter(status="open", by_age=blind_first()), 0, 2).items
-    return next((item.number for item in waiting if item.number != number), None)
 
 
 def _open(number: int) -> None:
@@ -137,7 +143,9 @@ def _views(room: Room, number: int, record: Prediction) -> None:
     # The choice outlives the exam it was made on: the next one may not have that label.
     if st.session_state.setdefault(CHOICE, ALL) not in (ALL, *labels):
         st.session_state[CHOICE] = ALL
-    choice = st.segmented_control("Show the evidence of", [ALL, *labels], key=CHOICE, label_visibility="collapsed")
+    choice = None
+    if not blind:
+        choice = st.segmented_control("Show the evidence of", [ALL, *labels], key=CHOICE, label_visibility="collapsed")
     earlier = earlier_exam(room, number, record)
     prior = _earlier(room, earlier) if earlier and st.session_state.get(_PRIOR) else None
     told = Told(_choose, _toggle_prior if earlier else None)
@@ -164,7 +172,7 @@ def _earlier(room: Room, item: WorklistItem) -> Exam:
     """The exam that was scored before this one; looking at it is written down like any other opening."""
     _, record = prediction(room, item.number)
     _write_opened(room, item.number)
-    return Exam(item.number, record, f"EARLIER EXAM, scored {item.time:%Y-%m-%d}")
+    return Exam(item.number, record, f"SCORED EARLIER, {item.time:%Y-%m-%d}")
 
 
 if __name__ == "__main__":

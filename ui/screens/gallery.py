@@ -3,134 +3,116 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 
-from audit.report_words import side_and_view
-from audit.service import Entry, KnownBundle, LedgerFilter, PrototypeUse, Room, bundles, ledger_page, prototype_uses
-from medproto.errors import EvidenceMissing
-from medproto.records import PrototypeSource
-from medproto.summary import box_words, number, percent
-from ui.opening import LEDGER_PAGE, banners, shown
-from ui.style import data_uri
+from audit.service import (
+    KnownBundle,
+    LedgerFilter,
+    Room,
+    bundles,
+    known_prototypes,
+    ledger_page,
+    prototype_uses,
+)
+from medproto.neighbourhood import purity_words
+from ui import listing
+from ui.model_view import card_buttons, evaluations
+from ui.opening import banners, shown
+from ui.prototype_view import NOT_RECORDED, Portrayed, complaint_words, picture, prototype_view, share_words
 
 _COLUMNS: Final = 6
-_FIGURES: Final = {
-    "sensitivity": "Sensitivity at the operating point",
-    "specificity": "Specificity at the operating point",
-    "top1_in_lesion": "Strongest patch lies in the lesion",
-    "unlike_training": "Marked as unlike the training data",
-}
+_PAGE_SIZE: Final = 24
 _ALL: Final = "Every class"
 
 
 def draw(room: Room) -> None:
-    """Draws one bundle: its figures, then its prototypes, those that readers complain of first."""
+    """Draws one bundle: its figures and its card, then its prototypes, those that readers complain of first."""
     known = bundles(room)
     newest = ledger_page(room, LedgerFilter(kind="prediction"), 0, 1).entries
-    banners(any(entry.payload["prediction"]["synthetic"] for entry in newest))
+    scored = any(entry.payload["prediction"]["synthetic"] for entry in newest)
+    banners(scored or any(bundle.synthetic for bundle in known))
     st.subheader("Prototypes", anchor=False)
     if not known:
         st.info("No model was registered here, and none has scored an exam yet.")
         return
-    chosen = st.selectbox("Model", known, format_func=_bundle_name, key="gallery_bundle", width=520)
-    _card(room, chosen)
-    _prototypes(room, chosen)
-
-
-def _card(room: Room, bundle: KnownBundle) -> None:
-    """Where the model comes from, and the figures of its evaluations."""
-    st.caption(f"Bundle {bundle.bundle_id}. Licence of its training pictures: {bundle.data_licence}.")
-    runs = ledger_page(room, LedgerFilter(kind="evaluation run", bundle_id=bundle.bundle_id)).entries
-    if not runs:
-        st.caption("No evaluation of this model was written into this ledger.")
-    for run in runs[:3]:
-        with st.container(border=True):
-            st.html(_figures(run))
-
-
-def _figures(run: Entry) -> str:
-    """One evaluation as facts: value and 95 % interval."""
-    results = run.payload["results"]
-    rows = [(f"AUROC, {name}", results["auroc"][name]) for name in results.get("auroc", {}) if name == "exam"]
-    rows += [(words, results[key]) for key, words in _FIGURES.items() if isinstance(results.get(key), dict)]
-    facts = "".join(f"<div><span>{html.escape(name)}</span>{_interval(name, value)}</div>" for name, value in rows)
-    about = (
-        f"Evaluation in entry {run.number}: {results.get('exams')} exams of {results.get('patients')} patients, "
-        f"{results.get('positives')} positive, split “{results.get('split')}”"
-    )
-    return f'<div class="mp-small mp-quiet">{html.escape(about)}</div><div class="mp-facts">{facts}</div>'
-
-
-def _interval(name: str, value: Mapping[str, float]) -> str:
-    said = number if name.startswith("AUROC") else percent
-    return f"{said(value['value'])} ({said(value['low'])} to {said(value['high'])})"
-
-
-def _prototypes(room: Room, bundle: KnownBundle) -> None:
-    sources, holder = _sources(room, bundle)
-    uses = {use.prototype_id: use for use in prototype_uses(room, bundle.bundle_id)}
+    asked = _asked_for(known)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        classes = list(dict.fromkeys(name for name, _ in sources.values()))
+        chosen = st.selectbox("Model", known, format_func=_bundle_name, key="gallery_bundle", width=520)
+        card_buttons(room, chosen)
+    st.caption(f"Bundle {chosen.bundle_id}. Licence of its training pictures: {chosen.data_licence}.")
+    evaluations(room, chosen)
+    listed = _in_order(room, chosen)
+    _prototypes(room, listed)
+    for one in listed:
+        if one.told.prototype_id == asked:
+            prototype_view(one)
+
+
+def _asked_for(known: Sequence[KnownBundle]) -> str | None:
+    """The prototype that a link names, once; its model is chosen too."""
+    bundle, prototype = (st.query_params.pop(name, None) for name in ("bundle", "prototype"))
+    for one in known:
+        if one.bundle_id == bundle:
+            st.session_state["gallery_bundle"] = one
+            return prototype
+    return None
+
+
+def _prototypes(room: Room, listed: list[Portrayed]) -> None:
+    recorded = any(one.told.neighbours for one in listed)
+    if listed and not recorded:
+        st.caption(NOT_RECORDED)
+    wanted = _filtered(listed, recorded)
+    if not wanted:
+        st.info("No prototype matches. Choose “Every class”, or switch the filters off.")
+    page = listing.rows_page("gallery_page", len(wanted), _PAGE_SIZE)
+    wanted = wanted[page * _PAGE_SIZE : (page + 1) * _PAGE_SIZE]
+    for start in range(0, len(wanted), _COLUMNS):
+        for column, one in zip(st.columns(_COLUMNS), wanted[start : start + _COLUMNS], strict=False):
+            with column.container(border=True, height="stretch", key=f"tile_{one.told.prototype_id}"):
+                st.html(_tile(one, picture(room, one.told.source.patch, "Training patch")))
+                if st.button("Look closer", key=f"gallery_{one.told.prototype_id}", type="tertiary"):
+                    prototype_view(one)
+
+
+def _in_order(room: Room, bundle: KnownBundle) -> list[Portrayed]:
+    """Every prototype of the model: those with complaints first, then by decisions led."""
+    told = {one.prototype_id: one for one in known_prototypes(room, bundle.bundle_id)}
+    uses = {use.prototype_id: use for use in prototype_uses(room, bundle.bundle_id) if use.prototype_id in told}
+    return [Portrayed(bundle, told[name], uses.get(name)) for name in dict.fromkeys((*uses, *told))]
+
+
+def _filtered(listed: list[Portrayed], recorded: bool) -> list[Portrayed]:
+    """The prototypes that are asked for."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        classes = list(dict.fromkeys(one.told.prototype_class for one in listed))
         wanted = st.segmented_control("Class", [_ALL, *classes], default=_ALL, key="gallery_class")
         blamed = st.toggle("Only with complaints", key="gallery_complaints")
-    names = [*uses, *(name for name in sources if name not in uses)]
-    listed = [
-        name
-        for name in names
-        if name in sources
-        and wanted in (None, _ALL, sources[name][0])
-        and (not blamed or (name in uses and uses[name].complaints))
+        foreign = recorded and st.toggle("Only where other classes are closest", key="gallery_foreign")
+    return [
+        one
+        for one in listed
+        if wanted in (None, _ALL, one.told.prototype_class)
+        and (one.complaints or not blamed)
+        and (_foreign(one) or not foreign)
     ]
-    if not listed:
-        st.info("No prototype matches. Choose “Every class”, or switch “Only with complaints” off.")
-    for start in range(0, len(listed), _COLUMNS):
-        for column, name in zip(st.columns(_COLUMNS), listed[start : start + _COLUMNS], strict=False):
-            with column.container(border=True):
-                st.html(_tile(name, sources[name], uses.get(name), _patch(room, holder, sources[name][1])))
-                if st.button("Its entries", key=f"gallery_{name}", type="tertiary"):
-                    st.switch_page(LEDGER_PAGE, query_params={"prototype": name, "bundle": bundle.bundle_id})
 
 
-_Sources = dict[str, tuple[str, PrototypeSource]]
+def _foreign(one: Portrayed) -> bool:
+    """Whether fewer than half of the closest training patches are of the prototype's class."""
+    return one.told.neighbours is not None and (one.told.neighbours.purity.value or 0.0) < 0.5
 
 
-def _sources(room: Room, bundle: KnownBundle) -> tuple[_Sources, Entry | None]:
-    """Class and training patch of every prototype, from the bundle's entry or else its newest prediction."""
-    for kind in ("bundle registered", "prediction"):
-        for entry in ledger_page(room, LedgerFilter(kind=kind, bundle_id=bundle.bundle_id), 0, 1).entries:
-            return _told(entry), entry
-    return {}, None
-
-
-def _told(entry: Entry) -> _Sources:
-    told: Sequence[Mapping[str, Any]] = entry.payload.get("prototypes") or entry.payload["prediction"]["matches"]
-    return {p["prototype_id"]: (p["prototype_class"], PrototypeSource.model_validate(dict(p["source"]))) for p in told}
-
-
-def _patch(room: Room, holder: Entry | None, source: PrototypeSource) -> str:
-    """The training patch as a picture, or a word that it is gone; patches lie in clear."""
-    try:
-        shown_patch = data_uri(room.evidence.get(source.patch)) if holder else ""
-    except EvidenceMissing:
-        return '<div class="gone">The patch is missing.</div>'
-    return f'<img src="{shown_patch}" alt="Training patch">'
-
-
-def _tile(name: str, told: tuple[str, PrototypeSource], use: PrototypeUse | None, picture: str) -> str:
-    kind, source = told
-    complaints = use.complaints if use else 0
-    warned = (
-        f"<b>{complaints} {'reader says' if complaints == 1 else 'readers say'} it misled</b>" if complaints else ""
-    )
-    share = f"led {use.led} of {use.decisions} decisions" if use and use.decisions else "took part in no decision here"
+def _tile(one: Portrayed, patch: str) -> str:
+    warned = f"<b>{complaint_words(one.complaints)}</b>" if one.complaints else ""
+    around = one.told.neighbours
+    closest = f"<div>Closest patches: {purity_words(around)}</div>" if around else ""
     return (
-        f'<div class="mp-tile">{picture}<div class="name">{html.escape(name)}</div>'
-        f"{warned}<div>{html.escape(kind)}; {share}</div><div class='mp-quiet'>"
-        f"{html.escape(side_and_view(source.laterality, source.view))} of {html.escape(source.image_id)}, "
-        f"{box_words(source.box)}</div></div>"
+        f'<div class="mp-tile">{patch}<div class="name">{html.escape(one.told.prototype_id)}</div>{warned}'
+        f"<div>{html.escape(one.told.prototype_class)}</div><div>{share_words(one.use)}</div>{closest}</div>"
     )
 
 

@@ -11,10 +11,14 @@ function commandsOf(viewer) {
     zoomAt(state, viewer.shown(), pane, [pane.width / 2, pane.height / 2], factor);
   };
   const pan = (dx, dy) => () => panBy(state, { image: { side: "L" } }, dx, dy);
+  // before an opinion that comes first there is nothing to lay over the views
+  const overlaid = viewer.data.rows.flat().some((slot) => slot?.image && slot.image.heats.length + slot.image.marks.length);
   const opacity = (by) => () => (state.opacity = Math.min(1, Math.max(0.1, Math.round((state.opacity + by) * 10) / 10)));
   return [
     [["f"], "F", "see all views whole", "Fit", () => viewer.fit()],
     [["a"], "A", "actual pixels: one of the image to one of the screen", "1:1", () => viewer.actual()],
+    [["t"], "T", "true size: one mm of the image is one mm on this screen", "True size", () => showTrueSize(viewer)],
+    [["T"], "Shift T", "set how large this screen is, by a bank card", "", () => askForScreen(viewer)],
     [["+", "="], "+", "enlarge", "", zoom(1.25)],
     [["-", "_"], "−", "make smaller", "", zoom(0.8)],
     [["ArrowLeft"], "←", "move all views; R and L mirror each other", "", pan(STEP, 0)],
@@ -28,10 +32,10 @@ function commandsOf(viewer) {
     [[","], ",", "darker", "", () => windowBy(state, 0, -0.05)],
     [["w"], "W", "windows as the images were scored", "Reset", () => viewer.resetLook()],
     [["i"], "I", "invert", "Invert", () => (state.look = { ...state.look, invert: !state.look.invert })],
-    [["h"], "H", "heatmap off or on", "Heatmap", toggle("heat")],
+    [["h"], "H", "heatmap off or on", overlaid ? "Heatmap" : "", toggle("heat")],
     [["k"], "K", "heatmap fainter", "", opacity(-0.1)],
     [["j"], "J", "heatmap stronger", "", opacity(0.1)],
-    [["b"], "B", "boxes off or on", "Boxes", toggle("boxes")],
+    [["b"], "B", "boxes off or on", overlaid ? "Boxes" : "", toggle("boxes")],
     [["e"], "E", "next evidence: every view moves to it", "", () => viewer.nextEvidence(1)],
     [["E"], "Shift E", "evidence before", "", () => viewer.nextEvidence(-1)],
     [["l"], "L", "measure a length: drag a line", "Ruler", () => viewer.toggleRuler()],
@@ -79,12 +83,13 @@ function makeToolbar(viewer) {
   bar.setAttribute("role", "toolbar");
   bar.setAttribute("aria-label", "Views");
   viewer.buttons = {};
-  for (const [, keys, does, words, action] of viewer.commands) {
+  for (const [names, keys, does, words, action] of viewer.commands) {
     if (!words) continue;
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = words;
     button.title = `${does} (${keys})`;
+    button.setAttribute("aria-keyshortcuts", names.join(" "));
     button.addEventListener("click", () => {
       action("");
       viewer.changed();
@@ -94,15 +99,17 @@ function makeToolbar(viewer) {
   }
   viewer.presets = document.createElement("select");
   viewer.presets.setAttribute("aria-label", "Window");
+  viewer.presets.title = "windows of the images' own (D)";
   viewer.presets.addEventListener("change", () => viewer.choosePreset(Number(viewer.presets.value)));
   viewer.strength = Object.assign(document.createElement("input"), { type: "range", min: 10, max: 100, step: 10 });
   viewer.strength.setAttribute("aria-label", "Opacity of the heatmap");
+  viewer.strength.title = "opacity of the heatmap (K fainter, J stronger)";
   viewer.strength.addEventListener("input", () => {
     viewer.state.opacity = Number(viewer.strength.value) / 100;
     viewer.changed();
   });
   viewer.buttons.Reset.before(viewer.presets);
-  viewer.buttons.Heatmap.after(viewer.strength);
+  viewer.buttons.Heatmap?.after(viewer.strength);
   viewer.status = Object.assign(document.createElement("output"), { className: "status" });
   return bar;
 }
@@ -144,6 +151,9 @@ function makeHelp(viewer) {
   const mouse = document.createElement("p");
   mouse.textContent =
     "Drag moves, the wheel enlarges, drag with the right button or with Shift windows: right is wider, down is brighter.";
-  panel.append(list, mouse);
+  const page = document.createElement("p");
+  page.textContent =
+    "Beside the views: Y agrees, X disagrees, Q refers, Ctrl Enter signs, Ctrl S saves the report, N opens the next exam.";
+  panel.append(list, mouse, page);
   return panel;
 }

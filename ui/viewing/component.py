@@ -15,7 +15,7 @@ from ui.viewing.wall import Exam, labels_of, wall_of
 #: What the segmented control says for all evidence that speaks for the class.
 ALL: Final = "All"
 #: In the order in which they name one another.
-_SCRIPTS: Final = ("greys", "tiles", "geometry", "marks", "pane", "pointer", "commands", "viewer")
+_SCRIPTS: Final = ("greys", "tiles", "geometry", "truesize", "marks", "pane", "pointer", "commands", "viewer")
 _KEY: Final = "viewer"
 
 

@@ -14,11 +14,32 @@ function drawHeat(context, pane, place, state) {
   context.save();
   context.globalAlpha = state.opacity;
   for (const heat of pane.heats) {
-    if (!isShown([heat.label], heat.against, state.choice) || !heat.picture.complete || !heat.picture.naturalWidth) continue;
+    if (!heat.picture || !isShown([heat.label], heat.against, state.choice)) continue;
     const { rows, columns } = pane.image;
     context.drawImage(heat.picture, place.ox, place.oy, columns * place.kx, rows * place.ky);
   }
   context.restore();
+}
+
+/** Fetch the maps that are shown for the first time, all at once: half of them never are. */
+function fetchMaps(viewer) {
+  const { heat: drawn, choice } = viewer.state;
+  const heats = viewer.shown().flatMap((pane) => pane.heats);
+  const due = heats.filter((heat) => drawn && !heat.asked && isShown([heat.label], heat.against, choice));
+  if (!due.length) return;
+  for (const heat of due) heat.asked = true;
+  const asked = new URLSearchParams(due.map((heat) => ["prototype", heat.prototype]));
+  askForParts(`${viewer.data.maps}?${asked}`)
+    .then((parts) => Promise.all(parts.map((part) => openMap(part, due))))
+    .catch((error) => viewer.say(error.message))
+    .finally(viewer.changed);
+}
+
+/** Give a map to the heat it is of. */
+async function openMap({ id, failure, data }, heats) {
+  if (failure) throw new Error(failure);
+  const picture = await createImageBitmap(new Blob([data], { type: "image/png" }));
+  for (const heat of heats) if (heat.prototype === id) heat.picture = picture;
 }
 
 /** The contours of what is shown: solid for the box, dashed for the patch that was compared, each on a dark ground. */
@@ -121,11 +142,13 @@ function drawLens(context, pane, place, state, ratio) {
   const area = { left: x - LENS.radius, right: x + LENS.radius, top: y - LENS.radius, bottom: y + LENS.radius };
   drawPicture(context, pane, near, area, ratio);
   context.restore();
-  context.strokeStyle = "#d7dde3";
-  context.lineWidth = 1.5;
-  context.beginPath();
-  context.arc(x, y, LENS.radius, 0, 2 * Math.PI);
-  context.stroke();
+  for (const [colour, thick] of [["#000", 4], ["#d7dde3", 1.5]]) {
+    context.strokeStyle = colour;
+    context.lineWidth = thick;
+    context.beginPath();
+    context.arc(x, y, LENS.radius, 0, 2 * Math.PI);
+    context.stroke();
+  }
 }
 
 /** The scale, as a bar of a round length; where spacing is unknown there is none. */
@@ -145,13 +168,15 @@ function drawBar(context, pane, state) {
     context.lineTo(x + pixels, y - 5);
     context.stroke();
   }
-  drawWords(context, `${length} mm`, x + pixels / 2, y - 6, "#fff", "12px sans-serif", "center");
+  const words = isTrueSize(pane, state) ? `${length} mm, true size` : `${length} mm`;
+  drawWords(context, words, x + pixels / 2, y - 6, "#fff", "12px sans-serif", "center");
 }
 
 function drawWords(context, words, x, y, colour, font, align = "left") {
   context.font = font;
   context.textAlign = align;
   context.lineWidth = 3;
+  context.lineJoin = "round";
   context.strokeStyle = "#000";
   context.strokeText(words, x, y);
   context.fillStyle = colour;

@@ -21,21 +21,13 @@ function makePane(slot, host) {
     context: canvas.getContext("2d", { alpha: false }),
     image: slot.image,
     note: host.note,
-    synthetic: host.synthetic,
-    picture: new Picture(slot.image, host.changed),
-    heats: slot.image.heats.map((heat) => heatOf(heat, host.changed)),
+    picture: new Picture(slot.image, host.views, host.changed),
+    heats: slot.image.heats.map((heat) => ({ ...heat, asked: false, picture: null })),
     width: 1,
     height: 1,
   };
   pane.tags = slot.image.marks.filter((mark) => !mark.dashed).map((mark) => tagOf(mark, pane, host));
   return pane;
-}
-
-function heatOf(heat, changed) {
-  const picture = new Image();
-  picture.onload = changed;
-  picture.src = heat.url;
-  return { ...heat, picture };
 }
 
 function tagOf(mark, pane, host) {
@@ -94,8 +86,9 @@ function drawTitle(pane, state) {
   const [x, align] = left ? [10, "left"] : [pane.width - 10, "right"];
   drawWords(context, image.title, x, 20, "#fff", "700 15px sans-serif", align);
   const lines = [];
-  if (pane.synthetic) lines.push(["SYNTHETIC", "#ffb37a"]);
-  if (pane.note) lines.push([pane.note, "#7fd0ee"]);
+  if (image.synthetic) lines.push(["SYNTHETIC", "#ffb37a"]);
+  // beside one another, four views leave no room for it on one line
+  if (pane.note) lines.push(...pane.note.split(", ").map((line) => [line, "#7fd0ee"]));
   if (!image.full) lines.push(["reduced picture, 8 bits", "#c3cad1"]);
   if (pane.picture.head && state.readout) lines.push([windowWords(pane.picture.head.greys, state.look), "#c3cad1"]);
   lines.forEach(([words, colour], i) => drawWords(context, words, x, 38 + 16 * i, colour, "12px sans-serif", align));

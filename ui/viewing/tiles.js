@@ -8,6 +8,22 @@ const MOST_AT_ONCE = 6;
 /** What is to be fetched next, nearest first, and how many are under way. */
 const QUEUE = { wanted: [], running: 0 };
 
+/** What the server answers; where it does not, why is thrown, as a sentence. */
+async function ask(address) {
+  const answer = await fetch(address, { credentials: "same-origin" }).catch(() => null);
+  if (answer && answer.ok) return answer.arrayBuffer();
+  throw new Error(answer ? await answer.text() : "The server does not answer.");
+}
+
+/** The parts of one answer: a line of JSON that tells of each, and then their bytes, one after the other. */
+async function askForParts(address) {
+  const buffer = await ask(address);
+  const bytes = new Uint8Array(buffer);
+  let at = bytes.indexOf(10) + 1;
+  const told = JSON.parse(new TextDecoder().decode(bytes.subarray(0, at)));
+  return told.map((part) => ({ ...part, data: buffer.slice(at, (at += part.bytes)) }));
+}
+
 function keep(key, tile) {
   TILES.delete(key);
   TILES.set(key, tile);
@@ -21,15 +37,12 @@ function fetchWanted() {
     if (TILES.has(key)) continue;
     QUEUE.running++;
     TILES.set(key, { pending: true });
-    picture
-      .fetched(`/${level}/${row}/${column}`)
-      .then((answer) => answer.arrayBuffer())
-      .then((bytes) => {
-        const samples = new Uint16Array(bytes);
-        const [rows, columns] = picture.tileSize(level, row, column);
-        keep(key, { samples, rows, columns, canvas: null, colours: null });
+    ask(key)
+      .then((data) => keep(key, picture.tileOf(data, level, row, column)))
+      .catch((error) => {
+        picture.failure = error.message;
+        TILES.delete(key);
       })
-      .catch(() => TILES.delete(key))
       .finally(() => {
         QUEUE.running--;
         picture.changed();
@@ -38,28 +51,37 @@ function fetchWanted() {
   }
 }
 
-/** One image of the exam, in full depth. */
+/** One image of the exam, in full depth; `views` is what the server says of all of them, once it does. */
 class Picture {
-  constructor(image, changed) {
+  constructor(image, views, changed) {
     this.image = image;
     this.changed = changed;
     this.head = null;
     this.failure = "";
     this.colours = null;
     this.look = "";
-    this.fetched("")
-      .then((answer) => answer.json())
-      .then((head) => (this.head = head))
-      .catch(() => {})
+    views
+      .then((parts) => this.open(parts.find((part) => part.id === image.id)))
+      .catch((error) => (this.failure = error.message))
       .finally(changed);
   }
 
-  /** An answer of the server, or the sentence why not. */
-  async fetched(part) {
-    const answer = await fetch(this.image.tiles + part, { credentials: "same-origin" }).catch(() => null);
-    if (answer && answer.ok) return answer;
-    this.failure = answer ? await answer.text() : "The server does not answer.";
-    throw new Error(this.failure);
+  /** Take what there is of it, and its smallest level, which is a single tile. */
+  open({ head, failure, data }) {
+    if (failure) throw new Error(failure);
+    this.head = head;
+    const last = head.levels.length - 1;
+    keep(this.keyOf(last, 0, 0), this.tileOf(data, last, 0, 0));
+  }
+
+  /** Where a tile is fetched, by which it is known as well. */
+  keyOf(level, row, column) {
+    return `${this.image.tiles}/${level}/${row}/${column}`;
+  }
+
+  tileOf(data, level, row, column) {
+    const [rows, columns] = this.tileSize(level, row, column);
+    return { samples: new Uint16Array(data), rows, columns, canvas: null, colours: null };
   }
 
   /** Original pixels to a sample of level 0: more than one where only a preview is kept. */
@@ -114,7 +136,7 @@ class Picture {
     const spots = [];
     for (let row = Math.max(0, Math.floor(rows[0])); row <= Math.min(last[0], Math.floor(rows[1])); row++) {
       for (let column = Math.max(0, Math.floor(columns[0])); column <= Math.min(last[1], Math.floor(columns[1])); column++) {
-        spots.push({ picture: this, level, row, column, key: `${this.image.tiles}/${level}/${row}/${column}` });
+        spots.push({ picture: this, level, row, column, key: this.keyOf(level, row, column) });
       }
     }
     return spots;

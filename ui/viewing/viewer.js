@@ -27,11 +27,12 @@ class Viewer {
   hang() {
     const host = { changed: this.changed, clicked: (label) => this.pick(label) };
     const exams = [this.data, ...(this.data.prior ? [this.data.prior] : [])];
+    const views = exams.map((exam) => askForParts(exam.pictures));
     const rows = Math.max(...exams.map((exam) => exam.rows.length));
     this.rows = Array.from({ length: rows }, (_, i) =>
       exams.flatMap((exam, earlier) =>
         (exam.rows[i] ?? [null, null]).map((slot) => {
-          const pane = makePane(slot, { ...host, note: exam.note, synthetic: exam.synthetic });
+          const pane = makePane(slot, { ...host, note: exam.note, views: views[earlier] });
           pane.earlier = earlier === 1;
           if (pane.image) listenOn(pane, this);
           return pane;
@@ -89,6 +90,7 @@ class Viewer {
     QUEUE.wanted = [];
     const complete = this.shown().map((pane) => drawPane(pane, this.state));
     fetchWanted();
+    fetchMaps(this);
     refreshToolbar(this);
     this.root.dataset.complete = String(complete.every(Boolean));
     if (complete.every(Boolean) && !this.root.dataset.openedMs) {
@@ -189,6 +191,7 @@ class Viewer {
 
   allViews() {
     if (!this.help.hidden) return this.toggleHelp();
+    this.root.querySelector(".screen")?.remove();
     this.state.lines = [];
     if (this.state.only !== null) this.showOnly(null);
   }

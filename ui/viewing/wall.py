@@ -40,7 +40,7 @@ def wall_of(exam: Exam, evidence: bool = True) -> dict[str, Any]:
     ]
     for image in (slot["image"] for row in rows for slot in row if slot and slot["image"] and not evidence):
         image |= {"marks": [], "heats": []}
-    return {"rows": rows, "synthetic": prediction.synthetic, "note": exam.note}
+    return {"rows": rows, "note": exam.note, "pictures": f"/tiles/{exam.number}", "maps": f"/maps/{exam.number}"}
 
 
 def earlier_exam(room: Room, number: int, record: Prediction) -> WorklistItem | None:
@@ -48,7 +48,7 @@ def earlier_exam(room: Room, number: int, record: Prediction) -> WorklistItem | 
 
     A record holds no date of the exam itself: that of the scoring is all there is to go by.
     """
-    same = worklist_page(room, WorklistFilter(search=record.patient_id)).items
+    same = worklist_page(room, WorklistFilter(patient_id=record.patient_id)).items
     before = [item for item in same if item.number < number and item.exam_id != record.exam_id]
     return max(before, key=lambda item: item.number, default=None)
 
@@ -77,6 +77,7 @@ def _image(image: ImageRecord, side: str, exam: tuple[int, Prediction], stage: S
     return {
         "id": image.image_id,
         "title": image.title,
+        "synthetic": prediction.synthetic and image.synthetic is not False,
         "side": side,
         "rows": image.rows,
         "columns": image.columns,
@@ -87,13 +88,12 @@ def _image(image: ImageRecord, side: str, exam: tuple[int, Prediction], stage: S
         "tiles": f"/tiles/{number}/{quote(image.image_id, safe='')}",
         "marks": [*_marks(pro, image, against=False), *_marks(con, image, against=True)],
         # The strongest last, which lies on top.
-        "heats": [_heat(item, number, against=item in con) for item in reversed(here) if item.match.overlay],
+        "heats": [_heat(item, against=item in con) for item in reversed(here) if item.match.overlay],
     }
 
 
-def _heat(item: Evidence, number: int, against: bool) -> dict[str, Any]:
-    url = f"/maps/{number}/{quote(item.match.prototype_id, safe='')}"
-    return {"label": item.label, "against": against, "url": url}
+def _heat(item: Evidence, against: bool) -> dict[str, Any]:
+    return {"label": item.label, "against": against, "prototype": item.match.prototype_id}
 
 
 def _marks(evidence: Sequence[Evidence], image: ImageRecord, against: bool) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from skimage.morphology import convex_hull_image
 
 from medproto.datasets.phantom import overlap
 from medproto.datasets.phantom.anatomy import COARSE, HEIGHT_MM, SPACING_MM, Anatomy, Field, coarse_grid
-from medproto.datasets.phantom.shapes import Window, edge, lobed, polar
+from medproto.datasets.phantom.shapes import Window, edge, lobed, polar, with_spicules
 
 Kind = Literal[
     "circumscribed mass",
@@ -189,16 +189,7 @@ def _spiculated(rng: np.random.Generator, window: Window, radius_mm: float) -> F
     inside = radius_mm * 0.8 * lobed(rng, angle, range(2, 7), 0.3) - distance
     body = edge(inside, 1.6) * (0.75 + 0.25 * np.clip(inside / radius_mm, 0, 1))
     count = int(rng.integers(13, 20))
-    starts = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
-    for start in starts:
-        length = radius_mm * rng.uniform(1.5, 2.5)
-        width = rng.uniform(0.75, 1.15)
-        along = window.x * np.cos(start) + window.y * np.sin(start)
-        across = window.y * np.cos(start) - window.x * np.sin(start) - rng.normal(0, 0.012) * along**2
-        left = np.clip(1 - along / length, 0, 1)
-        line = edge(width * (0.35 + 0.65 * left) - np.abs(across), 0.35) * (along > 0) * np.sqrt(left)
-        body = np.maximum(body, np.float32(rng.uniform(0.65, 0.95)) * line)
-    return np.asarray(body, dtype=np.float32)
+    return with_spicules(rng, window, body, count, lambda: radius_mm * rng.uniform(1.5, 2.5))
 
 
 def _cluster(rng: np.random.Generator, window: Window, radius_mm: float) -> Field:

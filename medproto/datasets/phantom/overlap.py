@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from medproto.datasets.phantom.anatomy import Field
-from medproto.datasets.phantom.shapes import Window, edge, lobed, polar
+from medproto.datasets.phantom.shapes import Window, edge, lobed, polar, with_spicules
 
 #: The first parameter of the Beta distribution of the malignant findings' severity; the second is 1.
 LIKELIER = 3.0
@@ -40,16 +40,8 @@ def mass(severe: float, rng: np.random.Generator, window: Window, radius_mm: flo
     body = edge(inside, _between(0.5, 1.6, severe)) * (0.78 + 0.22 * np.sqrt(np.clip(inside / radius_mm, 0, 1)))
     body -= (1 - severe) * 0.22 * np.exp(-(((inside + 1.1) / 0.7) ** 2))
     count = round(18 * severe)
-    starts = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / max(count, 1)
-    for start in starts:
-        length = radius_mm * rng.uniform(0.85, 1.15) * _between(1.2, 2.2, severe)
-        width = rng.uniform(0.75, 1.15)
-        along = window.x * np.cos(start) + window.y * np.sin(start)
-        across = window.y * np.cos(start) - window.x * np.sin(start) - rng.normal(0, 0.012) * along**2
-        left = np.clip(1 - along / length, 0, 1)
-        line = edge(width * (0.35 + 0.65 * left) - np.abs(across), 0.35) * (along > 0) * np.sqrt(left)
-        body = np.maximum(body, np.float32(rng.uniform(0.65, 0.95)) * line)
-    return np.asarray(body, dtype=np.float32)
+    longest = _between(1.2, 2.2, severe)
+    return with_spicules(rng, window, body, count, lambda: radius_mm * rng.uniform(0.85, 1.15) * longest)
 
 
 def calcifications(severe: float, rng: np.random.Generator, window: Window, radius_mm: float) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,3 +60,26 @@ def polar(rng: np.random.Generator, window: Window) -> tuple[Field, Field]:
     across = window.y * np.cos(turn) - window.x * np.sin(turn)
     along, across = along / np.float32(stretch**0.5), across * np.float32(stretch**0.5)
     return np.hypot(along, across).astype(np.float32), np.arctan2(across, along).astype(np.float32)
+
+
+def with_spicules(
+    rng: np.random.Generator, window: Window, body: Field, count: int, length_mm: Callable[[], float]
+) -> Field:
+    """The body with lines that radiate from it on all sides, a little bent, thinner and fainter to their ends.
+
+    Args:
+        rng: where chance comes from.
+        window: the window of the body.
+        body: shape (h, w), brightness added.
+        count: how many lines.
+        length_mm: draws the length of one.
+    """
+    starts = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / max(count, 1)
+    for start in starts:
+        length, width = length_mm(), rng.uniform(0.75, 1.15)
+        along = window.x * np.cos(start) + window.y * np.sin(start)
+        across = window.y * np.cos(start) - window.x * np.sin(start) - rng.normal(0, 0.012) * along**2
+        left = np.clip(1 - along / length, 0, 1)
+        line = edge(width * (0.35 + 0.65 * left) - np.abs(across), 0.35) * (along > 0) * np.sqrt(left)
+        body = np.maximum(body, np.float32(rng.uniform(0.65, 0.95)) * line)
+    return np.asarray(body, dtype=np.float32)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from audit.canonical import canonical_bytes
-from audit.database import open_engine
+from audit.database import close_engine, open_engine
 from audit.entries import Entry, decode, derive, format_time
 from tests.audit.attacks.attack import Attack, NotPossible
 from tests.audit.attacks.copies import Copy
@@ -153,7 +153,7 @@ def statements_let_through(copy: Copy) -> list[str]:
             tries += [f"INSERT INTO {table} SELECT * FROM {first}", f"TRUNCATE {table}"]
     engine = open_engine(copy.url)
     passed = [statement for statement in tries if not _refused(engine, statement)]
-    engine.dispose()
+    close_engine(engine)
     return passed
 
 
@@ -204,26 +204,25 @@ def _drop_secrets(copy: Copy) -> None:
             raise NotPossible("no patient's secret")
 
 
-def _drop_a_trigger(copy: Copy) -> None:
+def _as_the_server_or_not(copy: Copy, on_a_server: str, *elsewhere: str) -> None:
+    """Carry out the statement of PostgreSQL, or those of SQLite, with every trigger in force."""
     engine = open_engine(copy.url)
     with engine.begin() as conn:
-        if conn.dialect.name == "postgresql":
-            conn.exec_driver_sql("ALTER TABLE entry DISABLE TRIGGER entry_append_only")
-        else:
-            conn.exec_driver_sql("DROP TRIGGER entry_no_replace")
-    engine.dispose()
+        for statement in (on_a_server,) if conn.dialect.name == "postgresql" else elsewhere:
+            conn.exec_driver_sql(statement)
+    close_engine(engine)
+
+
+def _drop_a_trigger(copy: Copy) -> None:
+    off = "ALTER TABLE entry DISABLE TRIGGER entry_append_only"
+    _as_the_server_or_not(copy, off, "DROP TRIGGER entry_no_replace")
 
 
 def _hollow_a_trigger(copy: Copy) -> None:
     """A trigger of the right name that never refuses."""
-    engine = open_engine(copy.url)
-    with engine.begin() as conn:
-        if conn.dialect.name == "postgresql":
-            conn.exec_driver_sql("ALTER TABLE entry ENABLE REPLICA TRIGGER entry_append_only")
-        else:
-            conn.exec_driver_sql("DROP TRIGGER entry_no_update")
-            conn.exec_driver_sql("CREATE TRIGGER entry_no_update BEFORE UPDATE ON entry WHEN 0 BEGIN SELECT 1; END")
-    engine.dispose()
+    hollow = "CREATE TRIGGER entry_no_update BEFORE UPDATE ON entry WHEN 0 BEGIN SELECT 1; END"
+    for_replicas = "ALTER TABLE entry ENABLE REPLICA TRIGGER entry_append_only"
+    _as_the_server_or_not(copy, for_replicas, "DROP TRIGGER entry_no_update", hollow)
 
 
 def _add_a_trigger(copy: Copy) -> None:
@@ -235,7 +234,7 @@ def _add_a_trigger(copy: Copy) -> None:
         conn.exec_driver_sql(
             "CREATE TRIGGER later AFTER INSERT ON entry WHEN NEW.time > '2100' BEGIN DELETE FROM checkpoint; END"
         )
-    engine.dispose()
+    close_engine(engine)
 
 
 ATTACKS = (

@@ -6,6 +6,7 @@ The exam has four views of 4,700 x 2,900 pixels of 12 bits, with the noise of a 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,12 +64,13 @@ DRAG = """async ([button, step]) => {
 }"""
 
 
-def film(seed: int) -> Samples:
+def film(seed: int, shape: tuple[int, int] = (ROWS, COLUMNS)) -> Samples:
     """A breast on the left edge, of smooth density, with the noise of a film."""
-    y, x = np.mgrid[0:ROWS, 0:COLUMNS].astype(np.float32)
-    inside = ((y - ROWS / 2) / (0.42 * ROWS)) ** 2 + (x / (0.8 * COLUMNS)) ** 2
+    rows, columns = shape
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    inside = ((y - rows / 2) / (0.42 * rows)) ** 2 + (x / (0.8 * columns)) ** 2
     density = np.where(inside < 1, 2600 - 1400 * inside + 250 * np.sin(y / 90) * np.cos(x / 70), 60)
-    noise = np.random.default_rng(seed).normal(0, 24, (ROWS, COLUMNS))
+    noise = np.random.default_rng(seed).normal(0, 24, shape)
     return np.clip(density + noise, 0, 4095).astype(np.uint16)
 
 
@@ -95,7 +97,7 @@ def large() -> Scored:
     return Scored(scored.prediction.model_copy(update={"images": tuple(images)}), kept)
 
 
-def main() -> None:
+def report() -> None:
     """Score the exam, serve it, open it, and print what was measured."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
@@ -111,10 +113,13 @@ def main() -> None:
             for turn in ("first", "second", "third"):
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
                 page.set_default_timeout(120_000)
+                began = time.perf_counter()
                 page.goto(f"{where}/exam?entry={number}")
                 _complete(page)
+                whole_ms = 1e3 * (time.perf_counter() - began)
                 opened = page.locator(".viewer").get_attribute("data-opened-ms")
-                print(f"{turn} opening: all four views drawn {opened} ms after the viewer began")
+                print(f"{turn} opening: all four views drawn {opened} ms after the viewer began (goal 1,500),")
+                print(f"  {whole_ms:.0f} ms after the browser asked for the page, which it loads anew")
                 if turn == "third":
                     _moves(page)
                 page.close()
@@ -146,9 +151,5 @@ def _moves(page: Page) -> None:
             _timed(page, f"{views}, {scale}: drawn after", key)
             for name, drag in measured:
                 rate, slowest = drag()
-                print(f"{views}, {scale}, {name}: {rate:.0f} frames/s, 95% of frames within {slowest:.0f} ms")
+                print(f"{views}, {scale}, {name}: {rate:.0f} frames/s, 95% within {slowest:.0f} ms (goal 30 frames/s)")
                 _complete(page)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""The reading room under load: one large exam in a browser, and ten sessions at once on one server."""
