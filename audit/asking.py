@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audit import bundles as bundles_of
-from audit import prototypes, queries, trace
+from audit import priors, prototypes, queries, trace
 from audit import worklist as listing
 from audit.access import guarded, require
 from audit.entries import RESULT_KINDS, Entry
@@ -23,6 +23,7 @@ refusals = guarded("worklist", queries.refusals)
 prediction = guarded("exam", queries.prediction)
 picture = guarded("exam", queries.picture)
 pictures = guarded("exam", queries.pictures)
+prior_exam = guarded("exam", priors.prior_exam)
 reviews = guarded("exam", queries.reviews)
 bundles = guarded("about", bundles_of.bundles)
 model_card = guarded("about", bundles_of.model_card)

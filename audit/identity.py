@@ -20,7 +20,8 @@ from medproto.errors import InputError
 _SECRET_BYTES = 32
 # What was altered must arrive as it is, not fail in a conversion.
 _TYPELESS = text("SELECT patient_id, secret FROM identity WHERE pseudonym = :patient")
-KINDS = ("patient", "exam", "image")
+#: A `shift` is no name: the days by which the patient's studies are moved are drawn from it.
+KINDS = ("patient", "exam", "image", "shift")
 
 
 def pseudonym(engine: Engine, patient_id: str, kind: str, value: str) -> str:

@@ -171,7 +171,7 @@ def _compared(entry: Entry, record: Prediction, again: Prediction) -> Replay:
 
 def _comparable(fields: Mapping[str, Any], same: bool) -> dict[str, Any]:
     """What of a prediction has to come out again, on the same software and processor or on others."""
-    left_out = {"schema_version", "exam_id", "patient_id", "software"}
+    left_out = {"schema_version", "exam_id", "patient_id", "study_day", "software"}
     kept = {name: value for name, value in fields.items() if name not in left_out}
     kept["images"] = [_comparable_image(image, same) for image in fields["images"]]
     kept["refused"] = [image | {"findings": _codes(image["findings"])} for image in fields["refused"]]

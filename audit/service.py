@@ -29,6 +29,7 @@ from audit.asking import (
     picture,
     pictures,
     prediction,
+    prior_exam,
     prototype_uses,
     refusals,
     reviews,
@@ -61,6 +62,7 @@ from audit.payloads import (
     RegisteredPrototype,
     ReportExported,
 )
+from audit.priors import PriorExam
 from audit.prototypes import Complaint, Driven, PrototypeUse
 from audit.queries import LedgerPage, ReviewRecord
 from audit.readings import review
@@ -87,6 +89,7 @@ __all__ = [
     "LedgerFilter",
     "LedgerPage",
     "Opinion",
+    "PriorExam",
     "PrototypeUse",
     "RegisteredPrototype",
     "ReviewRecord",
@@ -114,6 +117,7 @@ __all__ = [
     "picture",
     "pictures",
     "prediction",
+    "prior_exam",
     "prototype_uses",
     "refusals",
     "register",

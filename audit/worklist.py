@@ -35,6 +35,7 @@ _verdict = (
 )
 _read = exists().where(ReviewRow.prediction == PredictionRow.number).correlate(PredictionRow)
 _final = _read.where(ReviewRow.act == "final")
+_LINES: Final = select(*PredictionRow.__table__.columns, _verdict.label("verdict"), _final.label("closed"))
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,18 @@ def worklist_page(room: Room, which: WorklistFilter, offset: int = 0, limit: int
 
     Of two that are equally far the one that waits longer comes first.
     """
-    lines = _listed(select(*PredictionRow.__table__.columns, _verdict.label("verdict"), _final.label("closed")), which)
-    lines = lines.order_by(*_order(which)).offset(offset)
+    lines = _listed(_LINES, which).order_by(*_order(which)).offset(offset)
     with reading(room.ledger.engine) as conn:
         total = conn.execute(_listed(select(func.count()).select_from(PredictionRow), which)).scalar_one()
         rows = conn.execute(lines if limit is None else lines.limit(limit)).all()
     return WorklistPage(tuple(map(_item, rows)), total)
+
+
+def newest_of_patient(room: Room, patient_id: str, limit: int) -> tuple[WorklistItem, ...]:
+    """This patient's exams, those that were scored last first, at most `limit` of them."""
+    lines = _listed(_LINES, WorklistFilter(patient_id=patient_id)).order_by(PredictionRow.number.desc()).limit(limit)
+    with reading(room.ledger.engine) as conn:
+        return tuple(map(_item, conn.execute(lines)))
 
 
 def worklist_next(room: Room, which: WorklistFilter, number: int) -> int | None:

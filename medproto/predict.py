@@ -132,6 +132,7 @@ def predict_exam(bundle: Bundle, exam: Exam, check: Check | None = CHECKED) -> S
         matches=tuple(found),
         software=software() | {"processor": processor()},
         blanked=check is not None,
+        study_day=exam.study_day,
     )
     return Scored(prediction, kept)
 

@@ -247,6 +247,9 @@ class Prediction(Record):
     software: dict[str, str]
     #: Whether the pictured matches were checked by blanking: one without `blanking` then has nothing to lose by it.
     blanked: bool = False
+    #: Day of the study. All studies of a patient are moved alike, by a secret number of days: between two of them the
+    #: days are true, and none tells its date. None where no image tells one, and in older records.
+    study_day: int | None = None
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -278,7 +281,7 @@ class Prediction(Record):
         return tuple(sorted(named))
 
 
-#: (patient identifier, kind, value) -> pseudonym such as `exam-9f8e7d6c5b4a3021`; kinds: patient, exam, image.
+#: (patient identifier, kind, value) -> pseudonym such as `exam-9f8e7d6c5b4a3021`; kinds: patient, exam, image, shift.
 Pseudonymise = Callable[[str, str, str], str]
 
 

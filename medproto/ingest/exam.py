@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 #: CBIS-DDSM's PatientID names the image; the patient is the P_ number, and every image is a study of its own.
 CBIS_PATIENT = re.compile(r"^(?:Mass|Calc)-(?:Training|Test)_(P_\d{5})_(?:LEFT|RIGHT)_(?:CC|MLO)")
+#: A date as a header writes it, and as those of before DICOM did (PS3.5 section 6.2, DA).
+WRITTEN_DATE = re.compile(r"^(\d{4})(\.?)(\d{2})\2(\d{2})$", re.ASCII)
+#: Days over which the studies of a patient are moved, all by the same number of them: a hundred years.
+SHIFT_DAYS = 36_525
 #: What a screening exam consists of.
 STANDARD_VIEWS = ("R CC", "R MLO", "L CC", "L MLO")
 
@@ -44,6 +49,8 @@ class Exam:
     images: tuple[ExamImage, ...]
     refused: tuple[RefusedRecord, ...]
     findings: tuple[GateFinding, ...]
+    #: See `Prediction.study_day`.
+    study_day: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,27 @@ def read_exam(
         images=tuple(ExamImage(image_id, mammogram, region) for image_id, mammogram in images.items()),
         refused=tuple(refused),
         findings=tuple(_judge_exam(list(images.values()))),
+        study_day=_study_day([image.identity for image in images.values()], patient, pseudonymise),
     )
+
+
+def _study_day(identities: Sequence[Identity], patient: str, pseudonymise: Pseudonymise) -> int | None:
+    """Day of the study, moved by the patient's own number of days (PS3.15 E.3.6); None where no image tells a date."""
+    days = [day for identity in identities if (day := _day_of(identity.study_date)) is not None]
+    if not days:
+        return None
+    drawn = hashlib.sha256(pseudonymise(patient, "shift", "days").encode("utf-8")).digest()
+    return min(days) + int.from_bytes(drawn[:8], "big") % SHIFT_DAYS
+
+
+def _day_of(written: str) -> int | None:
+    """The day's number in the calendar; None for what is no date."""
+    if (found := WRITTEN_DATE.match(written)) is None:
+        return None
+    try:
+        return date(int(found[1]), int(found[3]), int(found[4])).toordinal()
+    except ValueError:
+        return None
 
 
 def group_exams(sources: Path | Sequence[Path]) -> list[ExamFiles]:

@@ -24,6 +24,7 @@ class Identity:
     patient_id: str
     study_uid: str
     sop_uid: str
+    study_date: str = ""
 
     def __repr__(self) -> str:
         return "Identity(hidden)"

@@ -124,11 +124,11 @@ def read_header(path: Path, keywords: Sequence[str] | None = None) -> FileDatase
             return None
 
 
-IDENTIFIERS = ("PatientID", "StudyInstanceUID", "SOPInstanceUID")
+IDENTIFIERS = ("PatientID", "StudyInstanceUID", "SOPInstanceUID", "StudyDate")
 
 
 def identity(header: FileDataset) -> Identity:
-    """The header's identifiers; empty where absent."""
+    """The header's identifiers and the study's date; empty where absent."""
     # a sequence in their place is none: pydicom's text of one grows twofold with every level that it is nested
     values = [raw(header, keyword) for keyword in IDENTIFIERS]
     return Identity(*(str(value).strip() if isinstance(value, str | MultiValue) else "" for value in values))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from pathlib import Path
 
 import pytest
+from pydicom.config import disable_value_validation
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
 from medproto.errors import EmptyExam, InputError
@@ -42,6 +44,34 @@ def test_four_views_are_one_exam_under_pseudonyms(tmp_path: Path) -> None:
     assert exam.findings == exam.refused == ()
     assert PATIENT_ID not in repr(exam)
     assert STUDY_UID not in repr(exam)
+
+
+def day_of(folder: Path, patient: str, *dates: str | None) -> int | None:
+    """The study's day, as told by images of these dates."""
+    folder.mkdir()
+    values = [breast_values(brightest=3500 - place) for place in range(len(dates))]
+    told = [{"PatientID": patient} | ({} if date is None else {"StudyDate": date}) for date in dates]
+    with disable_value_validation():  # what is no date has to come into a file first
+        recipes = [Recipe(one, elements=elements) for one, elements in zip(values, told, strict=True)]
+        paths = [write_dicom(folder / f"{place}.dcm", recipe) for place, recipe in enumerate(recipes)]
+    return read_exam(paths, pseudonymise).study_day
+
+
+def test_days_between_studies_of_a_patient_are_kept_and_their_dates_are_not(tmp_path: Path) -> None:
+    dates = ("20210228", "20210301", "2021.03.02", "20240301")
+    days = [day_of(tmp_path / f"{place}", "one", written) for place, written in enumerate(dates)]
+    known = [day for day in days if day is not None]
+    assert [day - known[0] for day in known] == [0, 1, 2, 1097]
+    assert known[0] != date(2021, 2, 28).toordinal()
+    other = day_of(tmp_path / "other", "two", "20210228")
+    assert other is not None
+    assert other != known[0]
+    assert day_of(tmp_path / "several", "one", "20210302", None, "20210301") == known[1]
+
+
+@pytest.mark.parametrize("written", [None, "", "2021022", "20210229", "00000000", "2021-02-28", "2021.0228", "today"])
+def test_what_is_no_date_tells_no_day(tmp_path: Path, written: str | None) -> None:
+    assert day_of(tmp_path / "exam", "one", written) is None
 
 
 def test_what_cannot_be_scored_is_recorded_and_the_rest_goes_on(tmp_path: Path) -> None:

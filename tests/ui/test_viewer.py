@@ -25,10 +25,10 @@ PLACE = VIEWS.index(("R", "MLO"))
 
 @pytest.fixture(scope="module")
 def exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str, Path]]:
-    """A browser, the address of an exam in full depth whose patient has an earlier one, and their home."""
+    """A browser, the address of an exam in full depth whose patient has a prior, scored after it, and their home."""
     folder = tmp_path_factory.mktemp("viewer")
-    score_deep(folder / "home", "before", patient_id="patient-0011223344556677")
-    entry = score_deep(folder / "home", patient_id="patient-0011223344556677")
+    entry = score_deep(folder / "home", patient_id="patient-0011223344556677", study_day=8761)
+    score_deep(folder / "home", "before", patient_id="patient-0011223344556677", study_day=8000)
     with served(folder / "home", folder / "server.log", "--demo") as where, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield browser, f"{where}/exam?entry={entry.number}", folder / "home"
@@ -221,11 +221,11 @@ def test_one_view_alone_and_the_list_of_keys(page: Page) -> None:
 
 def test_the_earlier_exam_hangs_beside_and_is_written_down(page: Page, exam: tuple[Browser, str, Path]) -> None:
     with open_room(exam[2]) as room:
-        (before,) = (e for e in ledger_page(room, LedgerFilter(kind="prediction"), 1, 1).entries)
+        (before,) = (e for e in ledger_page(room, LedgerFilter(kind="prediction"), 0, 1).entries)
         assert not ledger_page(room, LedgerFilter(kind="exam opened", refers_to=before.number)).total
     page.locator(".viewer").get_by_role("button", name="Prior").click()
     expect(page.locator(".pane:visible canvas")).to_have_count(8)
-    beside = page.get_by_role("img", name="R MLO, SCORED EARLIER, 20")
+    beside = page.get_by_role("img", name="R MLO, PRIOR, 2 YEARS 1 MONTH BEFORE")
     expect(beside).to_be_visible()
     complete(page)
     press(page, "3")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from audit.access import permitted
 from audit.report_words import legend_words, synthetic_words
-from audit.service import Room, WorklistItem, exam_opened, prediction
+from audit.service import PriorExam, Room, exam_opened, prediction, prior_exam
 from medproto.errors import EntryNotFound
 from medproto.records import Prediction
 from medproto.summary import opposing, supporting
@@ -21,7 +21,7 @@ from ui.opening import EXAM_PAGE, WORKLIST_PAGE, actor, banners, shown
 from ui.reading import ASKED, CHOICE, reading
 from ui.review_form import was_signed
 from ui.viewing.component import ALL, Asked, Told, viewer
-from ui.viewing.wall import Exam, earlier_exam, labels_of
+from ui.viewing.wall import Exam, labels_of
 from ui.waiting import first, following
 
 _ENTRY = "exam_entry"
@@ -146,9 +146,9 @@ def _views(room: Room, number: int, record: Prediction) -> None:
     choice = None
     if not blind:
         choice = st.segmented_control("Show the evidence of", [ALL, *labels], key=CHOICE, label_visibility="collapsed")
-    earlier = earlier_exam(room, number, record)
-    prior = _earlier(room, earlier) if earlier and st.session_state.get(_PRIOR) else None
-    told = Told(_choose, _toggle_prior if earlier else None)
+    before = prior_exam(room, number, record)
+    prior = _beside(room, before) if before and st.session_state.get(_PRIOR) else None
+    told = Told(_choose, _toggle_prior if before else None)
     asked = Asked(None if blind else choice or ALL, st.session_state.get(ASKED, 0))
     viewer(Exam(number, record), prior, asked, told)
     if blind:
@@ -168,11 +168,10 @@ def _toggle_prior() -> None:
     st.session_state[_PRIOR] = not st.session_state.get(_PRIOR)
 
 
-def _earlier(room: Room, item: WorklistItem) -> Exam:
-    """The exam that was scored before this one; looking at it is written down like any other opening."""
-    _, record = prediction(room, item.number)
-    _write_opened(room, item.number)
-    return Exam(item.number, record, f"SCORED EARLIER, {item.time:%Y-%m-%d}")
+def _beside(room: Room, prior: PriorExam) -> Exam:
+    """The prior as it hangs; looking at it is written down like any other opening."""
+    _write_opened(room, prior.number)
+    return Exam(prior.number, prior.record, prior.words)
 
 
 if __name__ == "__main__":

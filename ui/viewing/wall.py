@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 from audit.report_hanging import HangingRow, Slot, TaggedBox, boxes_on, cells_on, hang, window
-from audit.service import Room, WorklistFilter, WorklistItem, worklist_page
 from medproto.records import Box, ImageRecord, Prediction
 from medproto.summary import Evidence, opposing, supporting
 
@@ -41,16 +40,6 @@ def wall_of(exam: Exam, evidence: bool = True) -> dict[str, Any]:
     for image in (slot["image"] for row in rows for slot in row if slot and slot["image"] and not evidence):
         image |= {"marks": [], "heats": []}
     return {"rows": rows, "note": exam.note, "pictures": f"/tiles/{exam.number}", "maps": f"/maps/{exam.number}"}
-
-
-def earlier_exam(room: Room, number: int, record: Prediction) -> WorklistItem | None:
-    """The patient's exam that was scored last before this entry, where there is one.
-
-    A record holds no date of the exam itself: that of the scoring is all there is to go by.
-    """
-    same = worklist_page(room, WorklistFilter(patient_id=record.patient_id)).items
-    before = [item for item in same if item.number < number and item.exam_id != record.exam_id]
-    return max(before, key=lambda item: item.number, default=None)
 
 
 def labels_of(prediction: Prediction) -> list[str]:
