@@ -14,6 +14,7 @@ import numpy as np
 from pydicom.uid import HTJ2K, JPEG2000, UID, HTJ2KLossless, HTJ2KLosslessRPCL, JPEG2000Lossless
 
 from medproto.ingest.gate import unreadable
+from medproto.ingest.jpeg import is_padding
 
 if TYPE_CHECKING:
     from medproto.errors import UnreadableImage
@@ -173,7 +174,7 @@ def _check_tile_parts(stream: Stream, position: int, tiles: Tiles) -> None:
         position = end
     if stream[position : position + 2] != EOC:
         raise unreadable("TRUNCATED", "its codestream has no end where its tiles end")
-    if bytes(stream[position + 2 :]).strip(b"\0"):
+    if not is_padding(bytes(stream[position + 2 :])):
         raise _broken("something after its end")
     if len(seen) != tiles.number:
         raise unreadable("TRUNCATED", f"got {len(seen)} tiles, expected {tiles.number}")

@@ -12,18 +12,32 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from medproto.ingest.decoders import first_that_decodes
 from medproto.ingest.gate import unreadable
 from medproto.ingest.header import raw, whole
 from medproto.ingest.jpeg_lossless import check_bits
-from medproto.ingest.streams import Stream, check_stream, only_frame
+from medproto.ingest.streams import check_stream, only_frame
 
 Stored = NDArray[np.uint16]
 
 #: Syntaxes whose decoders make a picture of a corrupt scan too.
 LOSSLESS_JPEG = frozenset({JPEGLossless, JPEGLosslessSV1})
+#: Syntaxes whose values may lie a little beyond what was coded, and so beyond the bits stored.
+LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
+#: By how much at most, as a share of the stored range.
+OVERSHOOT = 1 / 8
 
 
 class Layout(NamedTuple):
@@ -42,7 +56,10 @@ class Layout(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """Stored values as unsigned bit patterns, shape (rows, columns), and the decoder's name and version."""
+    """Stored values as unsigned bit patterns, shape (rows, columns), and the decoder's name and version.
+
+    The layout is the declared one, but for a bit more where lossy values need it.
+    """
 
     stored: Stored
     layout: Layout
@@ -103,17 +120,33 @@ def decode_unchecked(dataset: Dataset, layout: Layout) -> tuple[Decoded, Callabl
     if values.shape != (layout.rows, layout.columns):
         shape = " x ".join(str(size) for size in values.shape)
         raise unreadable("UNDECODABLE", f"decoded to {shape}, declared {layout.rows} x {layout.columns}")
-    decoded = Decoded(_bit_patterns(values, layout), layout, decoder)
-    return decoded, lambda: _check_values(values, frame, syntax, layout)
+    if syntax == RLELossless:
+        return Decoded(_bit_patterns(values, layout), layout, decoder), lambda: None
+    fitting = _fitting(values, syntax, layout)
+    unsigned: Stored = values.view(f"u{values.dtype.itemsize}").astype(np.uint16, copy=False)
+    if values.dtype.kind == "i":
+        unsigned = unsigned & np.uint16((1 << fitting.bits_stored) - 1)
+    return Decoded(unsigned, fitting, decoder), lambda: check_bits(frame, values) if syntax in LOSSLESS_JPEG else None
 
 
-def _check_values(values: NDArray[Any], frame: Stream, syntax: UID, layout: Layout) -> None:
-    """The decoded values are those that the stream holds, and need no more bits than are declared."""
-    if syntax in LOSSLESS_JPEG:
-        check_bits(frame, values)
-    if syntax != RLELossless and values.dtype.kind == "u" and int(values.max()) >> layout.bits_stored:
-        # masking would wrap bright tissue to black; only uncompressed data may keep overlays in the high bits
-        raise unreadable("UNDECODABLE", f"values need more than the declared {layout.bits_stored} bits")
+def _fitting(values: NDArray[Any], syntax: UID, layout: Layout) -> Layout:
+    """The layout, with one bit more where lossy values lie a little beyond those declared.
+
+    Masking would wrap bright tissue to black; only uncompressed data may keep overlays in the high bits.
+    """
+    bits, has_sign = layout.bits_stored, values.dtype.kind == "i"
+    if bits == 8 * values.itemsize:
+        return layout
+    if has_sign:
+        half = 1 << bits - 1
+        beyond = max(int(values.max()) - (half - 1), -half - int(values.min()))
+    else:
+        beyond = int(values.max()) - ((1 << bits) - 1)
+    if beyond <= 0:
+        return layout
+    if syntax not in LOSSY or beyond > OVERSHOOT * (1 << bits) or has_sign != layout.signed:
+        raise unreadable("UNDECODABLE", f"values need more than the declared {bits} bits")
+    return layout._replace(bits_stored=bits + 1)
 
 
 def _whole(header: Dataset, keyword: str) -> int:

@@ -45,6 +45,9 @@ TABLES = frozenset({DHT, DQT, DRI, LSE, 0xFE, *range(0xE0, 0xF0)})
 MAX_DIFFERENCE_BITS = 16
 #: A lossy JPEG codes squares of so many pixels a side.
 BLOCK_PX = 8
+#: What a sequential scan calls its last coefficient: 63 (ISO 10918-1 B.2.3), or 0 in the samples of DICOM's working
+#: group 4. No decoder looks at it, for the start of frame says that the scan is sequential.
+LAST_COEFFICIENTS = (63, 0)
 
 
 class Segment(NamedTuple):
@@ -121,6 +124,14 @@ def segments(stream: Stream) -> Iterator[Segment]:
         position = end
 
 
+def is_padding(rest: bytes) -> bool:
+    """Whether what follows the end of a stream only fills it up: zeros, or one byte to an even length.
+
+    PS3.5 A.4 asks for a zero; DICOM's working group 4 wrote 0xFF, and other software a blank.
+    """
+    return len(rest) <= 1 or not rest.strip(b"\0")
+
+
 def _frame(segment: Segment, syntax: UID, layout: Layout) -> Frame:
     """The start of frame of one component, of the declared size and no more bits than are allocated."""
     if len(segment.parameters) != 9 or segment.parameters[5] != 1:
@@ -184,7 +195,7 @@ def _check_scan(segment: Segment, frame: Frame, syntax: UID) -> None:
         # ISO 10918-1 B.2.3: predictor 1 to 7, no end of a spectral band; a point transform is not lossless
         if not 1 <= first <= 7 or second or last:
             raise _broken("a scan that is not lossless")
-    elif (first, second, last) != (0, 63, 0):
+    elif first or second not in LAST_COEFFICIENTS or last:
         raise _broken("a scan that is not sequential")
 
 
@@ -201,7 +212,7 @@ def _check_coded(stream: Stream, start: int, frame: Frame, interval: int) -> Non
         raise unreadable("TRUNCATED", "its compressed pixel data have no end")
     end = start + int(places[markers[0]])
     rest = bytes(stream[end:]).lstrip(b"\xff")
-    if rest[:1] != EOI[1:] or rest[1:].strip(b"\0"):
+    if rest[:1] != EOI[1:] or not is_padding(rest[1:]):
         raise _broken("a marker within the coded data, or something after their end")
     found = following[: markers[0]][restarts[: markers[0]]]
     expected = _restarts(frame, interval)

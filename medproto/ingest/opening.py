@@ -153,9 +153,14 @@ def _plain(data: bytes, meta: Meta, settings: IngestSettings) -> bytes:
     plain = inflater.decompress(data[meta.end :], limit)
     if inflater.unconsumed_tail:
         raise unreadable("HOSTILE_SIZE", f"it inflates to more than {limit} bytes")
-    if not inflater.eof or inflater.unused_data.strip(b"\0"):
+    if not inflater.eof or inflater.unused_data.removeprefix(_gzip_end(plain)).strip(b"\0"):
         raise unreadable("TRUNCATED", "its deflated data have no end, or do not end with the file")
     return data[: meta.end].replace(DEFLATED, EXPLICIT.ljust(len(DEFLATED), b"\0")) + plain
+
+
+def _gzip_end(plain: bytes) -> bytes:
+    """What RFC 1952 has follow deflated data: checksum and length, which some of the standard's samples end with."""
+    return struct.pack("<II", zlib.crc32(plain), len(plain) & 0xFFFFFFFF)
 
 
 def _name_syntax(dataset: FileDataset, meta: Meta) -> None:

@@ -56,12 +56,21 @@ def _plane(segment: memoryview, size: int) -> NDArray[np.uint8]:
     """The bytes of one plane, exactly so many."""
     plane = np.empty(size, np.uint8)
     try:
-        unpacked = len(imagecodecs.packbits_decode(segment, out=plane))  # type: ignore[arg-type]
+        unpacked = _unpack(segment, plane)
     except RuntimeError as err:
         raise unreadable("UNDECODABLE", "an RLE segment is cut or holds more than its plane") from err
     if unpacked != size:
         raise unreadable("TRUNCATED", f"an RLE segment holds {unpacked} bytes, expected {size}")
     return plane
+
+
+def _unpack(segment: memoryview, plane: NDArray[np.uint8]) -> int:
+    """Unpack into the plane; how many bytes these were."""
+    try:
+        return len(imagecodecs.packbits_decode(segment, out=plane))  # type: ignore[arg-type]
+    except RuntimeError:
+        # PS3.5 G.3.1: one zero fills a segment up to an even length, and unpacks to nothing; some write a blank
+        return len(imagecodecs.packbits_decode(segment[:-1], out=plane))  # type: ignore[arg-type]
 
 
 def _segment_bounds(frame: Stream, planes: int) -> list[int]:

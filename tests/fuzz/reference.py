@@ -35,6 +35,8 @@ OTHERS = {
 }  # fmt: skip
 #: Syntaxes whose decoders may differ by one level: their arithmetic is not fixed by the standard.
 ROUNDED = (uid.HTJ2K,)
+#: Syntaxes whose values may lie a little beyond the bits stored; they are shown as they are.
+LOSSY = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K)
 
 
 class Bounds(NamedTuple):
@@ -48,6 +50,10 @@ def reference(data: bytes, breast: NDArray[np.bool_]) -> Bounds:
     """What the file's pixels are, once they are known to show a breast; the same bounds where decoding is exact."""
     dataset = pydicom.dcmread(io.BytesIO(data))
     stored = _stored(dataset)
+    least, most = _range(dataset)
+    if stored.min() < least or stored.max() > most:
+        # what lossy coding added needs one bit more
+        dataset.BitsStored += 1
     levels = (-1, 0, 1) if dataset.file_meta.TransferSyntaxUID in ROUNDED else (0,)
     shown = [_shown(np.clip(stored + level, *_range(dataset)), dataset, breast) for level in levels]
     return Bounds(np.min(shown, axis=0), np.max(shown, axis=0))
@@ -69,9 +75,11 @@ def _stored(dataset: Dataset) -> Values:
         array, _ = get_decoder(syntax).as_array(dataset, index=0, raw=True, decoding_plugin=PLUGINS[syntax])
     if array.shape != (dataset.Rows, dataset.Columns):
         raise ValueError(f"shape: got {array.shape}, expected {dataset.Rows} x {dataset.Columns}")
-    patterns = array.astype(np.int64) & 0xFFFF
     if dataset.HighBit != dataset.BitsStored - 1:
         raise ValueError("PS3.3 C.8.11.3: the high bit is one less than the bits stored")
+    if syntax in LOSSY and (array.dtype.kind == "i") == bool(dataset.PixelRepresentation):
+        return array.astype(np.float64)
+    patterns = array.astype(np.int64) & 0xFFFF
     patterns &= (1 << dataset.BitsStored) - 1
     if dataset.PixelRepresentation:
         patterns = np.where(patterns >> (dataset.BitsStored - 1), patterns - (1 << dataset.BitsStored), patterns)

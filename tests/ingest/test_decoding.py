@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom.uid import (
+    JPEG2000,
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -19,13 +20,16 @@ from pydicom.uid import (
 
 from medproto.config import IngestSettings
 from medproto.errors import RefusedImage, UnreadableImage
+from medproto.ingest.pixels import linear
 from medproto.ingest.reading import read_mammogram
 from tests.ingest.factory import (
     Recipe,
+    breast_values,
     encapsulated,
     mammogram_dataset,
     write,
 )
+from tests.ingest.streaming import deflated, with_stream
 
 
 def unreadable(path: Path, settings: IngestSettings = IngestSettings()) -> str:  # noqa: B008
@@ -93,6 +97,43 @@ def test_a_deflate_bomb_is_refused_by_its_inflated_size(tmp_path: Path) -> None:
 def test_values_beyond_the_declared_bits_are_refused_not_wrapped(tmp_path: Path) -> None:
     path = encapsulated(tmp_path / "a.dcm", JPEGLSLossless, lambda v: imagecodecs.jpegls_encode(v * np.uint16(16)))
     assert unreadable(path) == "UNDECODABLE"
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_a_little_beyond_the_declared_bits_are_shown_where_coding_is_lossy(tmp_path: Path, signed: bool) -> None:
+    kind, shift = (np.int16, 2048) if signed else (np.uint16, 0)
+    values = (breast_values(brightest=4300).astype(np.int32) - shift).astype(kind)
+    most = 4095 - shift
+    assert values.max() > most
+    window = {"WindowCenter": str(2200 - shift), "WindowWidth": "4400"}
+    reversible, lossy = (
+        with_stream(
+            tmp_path / f"{syntax}.dcm",
+            syntax,
+            imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=True, bitspersample=13),
+            PixelRepresentation=int(signed),
+            **window,
+        )
+        for syntax in (JPEG2000Lossless, JPEG2000)
+    )
+    assert unreadable(reversible) == "UNDECODABLE"
+    assert np.abs(read_mammogram(lossy).pixels - linear(values.astype(float), 2200 - shift, 4400)).max() < 1e-6
+    far = np.where(values > 0, 4095 - shift + 600, 0).astype(kind)
+    stream = imagecodecs.jpeg2k_encode(far, codecformat="j2k", reversible=True, bitspersample=14)
+    path = with_stream(tmp_path / "far.dcm", JPEG2000, stream, PixelRepresentation=int(signed))
+    assert unreadable(path) == "UNDECODABLE"
+
+
+def test_deflated_data_may_end_with_their_checksum_and_length(tmp_path: Path) -> None:
+    path = deflated(tmp_path / "a.dcm", lambda plain: plain)
+    plain, data = read_mammogram(path), path.read_bytes()
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[144 + struct.unpack("<I", data[140:144])[0] :])
+    # RFC 1952, as the samples of the standard's editor have it
+    end = struct.pack("<II", zlib.crc32(inflated), len(inflated))
+    path.write_bytes(data + end)
+    assert read_mammogram(path).pixels_sha256 == plain.pixels_sha256
+    path.write_bytes(data + end[:4] + b"\1" + end[5:])
+    assert unreadable(path) == "TRUNCATED"
 
 
 def test_garbage_in_a_stream_is_undecodable(tmp_path: Path) -> None:

@@ -69,6 +69,31 @@ def test_nothing_comes_after_the_end_of_a_stream(tmp_path: Path, syntax: str) ->
     assert unreadable(twice, "after the|after its end") == "UNDECODABLE"
 
 
+@pytest.mark.parametrize("byte", [b"\xff", b" "], ids=["ones", "blank"])
+@pytest.mark.parametrize("syntax", [*JPEGS, *CODESTREAMS, uid.RLELossless], ids=named)
+def test_one_byte_may_fill_a_stream_up_to_an_even_length(tmp_path: Path, syntax: str, byte: bytes) -> None:
+    stream = stream_of(syntax)
+    plain = read_mammogram(with_stream(tmp_path / "a.dcm", syntax, stream))
+
+    def filled(count: int) -> Path:
+        data = stream + count * byte
+        items = ITEM + bytes(4) + ITEM + struct.pack("<I", len(data)) + data
+        return with_pixel_data(tmp_path / f"{count}.dcm", syntax, items)
+
+    assert read_mammogram(filled(1)).pixels_sha256 == plain.pixels_sha256
+    # two are more than an even length needs
+    assert unreadable(filled(2), "end|holds more") == "UNDECODABLE"
+
+
+def test_a_sequential_scan_may_call_its_last_coefficient_0_as_published_samples_do(tmp_path: Path) -> None:
+    stream = stream_of(uid.JPEGExtended12Bit)
+    plain = read_mammogram(with_stream(tmp_path / "a.dcm", uid.JPEGExtended12Bit, stream))
+    sample = after(stream, 0xDA, 8, b"\0")
+    assert sample != stream
+    found = read_mammogram(with_stream(tmp_path / "b.dcm", uid.JPEGExtended12Bit, sample))
+    assert found.pixels_sha256 == plain.pixels_sha256
+
+
 @pytest.mark.parametrize("syntax", [*JPEGS, *CODESTREAMS], ids=named)
 def test_a_marker_within_the_coded_data_is_refused(tmp_path: Path, syntax: str) -> None:
     stream = stream_of(syntax)
