@@ -86,7 +86,10 @@ def _high_throughput(frame: Stream, dataset: Dataset, _: Layout) -> NDArray[Any]
 def _plugin(package: str, name: str) -> Decoder:
     """A plugin of pydicom, which refuses where its package is not installed."""
 
-    def decode(_: Stream, dataset: Dataset, __: Layout) -> NDArray[Any]:
+    def decode(_: Stream, dataset: Dataset, layout: Layout) -> NDArray[Any]:
+        if name == "gdcm" and layout.bits_stored < layout.bits_allocated == 8:
+            # GDCM takes for granted that bytes are full, and ends the process where they are not
+            raise ValueError("GDCM reads no bytes with bits to spare")
         decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
         return decoder.as_array(dataset, index=0, raw=True, decoding_plugin=name)[0]
 

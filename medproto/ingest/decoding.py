@@ -122,11 +122,22 @@ def decode_unchecked(dataset: Dataset, layout: Layout) -> tuple[Decoded, Callabl
         raise unreadable("UNDECODABLE", f"decoded to {shape}, declared {layout.rows} x {layout.columns}")
     if syntax == RLELossless:
         return Decoded(_bit_patterns(values, layout), layout, decoder), lambda: None
-    fitting = _fitting(values, syntax, layout)
+    signed = _with_sign(values, layout)
+    fitting = _fitting(signed, syntax, layout)
     unsigned: Stored = values.view(f"u{values.dtype.itemsize}").astype(np.uint16, copy=False)
-    if values.dtype.kind == "i":
+    if signed.dtype.kind == "i":
         unsigned = unsigned & np.uint16((1 << fitting.bits_stored) - 1)
     return Decoded(unsigned, fitting, decoder), lambda: check_bits(frame, values) if syntax in LOSSLESS_JPEG else None
+
+
+def _with_sign(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """The values, with a sign where the layout has one and they need all bits of their words.
+
+    JPEG and JPEG-LS know no sign: toolkits code the bits stored alone, or whole words in which the sign goes on.
+    """
+    if layout.signed and values.dtype.kind == "u" and int(values.max()) >> layout.bits_stored:
+        return values.view(f"i{values.dtype.itemsize}")
+    return values
 
 
 def _fitting(values: NDArray[Any], syntax: UID, layout: Layout) -> Layout:

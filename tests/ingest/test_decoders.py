@@ -126,3 +126,15 @@ def test_a_stream_that_no_decoder_takes_is_refused_by_its_syntax(
     monkeypatch.setitem(decoders.DECODERS, JPEG2000Lossless, (decoders.JPEG_LS, decoders.SOF3))
     with pytest.raises(UnreadableImage, match=r"no decoder takes its JPEG 2000 .* stream"):
         read_mammogram(path)
+
+
+def test_bytes_with_a_bit_to_spare_are_not_handed_to_gdcm_which_would_end_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elements = {**EIGHT_BITS, "BitsStored": 7, "HighBit": 6}
+    coding = CODINGS[UID(JPEGBaseline8Bit)]
+    path = encapsulated(tmp_path / "a.dcm", JPEGBaseline8Bit, lambda values: coding.encode(values, 8), **elements)
+    assert read_mammogram(path).rows == 160
+    monkeypatch.setitem(decoders.DECODERS, JPEGBaseline8Bit, (decoders.GDCM,))
+    with pytest.raises(UnreadableImage, match="no decoder takes its JPEG Baseline"):
+        read_mammogram(path)

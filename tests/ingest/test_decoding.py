@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydicom.uid import (
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -28,6 +30,7 @@ from tests.ingest.factory import (
     encapsulated,
     mammogram_dataset,
     write,
+    write_dicom,
 )
 from tests.ingest.streaming import deflated, with_stream
 
@@ -121,6 +124,24 @@ def test_values_a_little_beyond_the_declared_bits_are_shown_where_coding_is_loss
     far = np.where(values > 0, 4095 - shift + 600, 0).astype(kind)
     stream = imagecodecs.jpeg2k_encode(far, codecformat="j2k", reversible=True, bitspersample=14)
     path = with_stream(tmp_path / "far.dcm", JPEG2000, stream, PixelRepresentation=int(signed))
+    assert unreadable(path) == "UNDECODABLE"
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEGLosslessSV1])
+def test_a_sign_may_go_on_beyond_the_bits_stored(tmp_path: Path, syntax: str) -> None:
+    values = breast_values().astype(np.int16) - np.int16(2000)
+    elements = {"WindowCenter": "0", "WindowWidth": "4096", "PixelRepresentation": 1}
+    expected = read_mammogram(write_dicom(tmp_path / "plain.dcm", Recipe(values, elements=elements)))
+    codings = {
+        JPEGLSLossless: imagecodecs.jpegls_encode,
+        JPEGLosslessSV1: partial(imagecodecs.jpeg8_encode, lossless=True, bitspersample=16, predictor=1),
+    }
+    # as DCMTK and GDCM write it, and as the standard has the bits stored
+    for words in (values.view(np.uint16), values.view(np.uint16) & np.uint16(0xFFF)):
+        path = with_stream(tmp_path / "a.dcm", syntax, codings[syntax](words), **elements)
+        assert read_mammogram(path).pixels_sha256 == expected.pixels_sha256
+    beyond = (values + np.int16(3000)).view(np.uint16)
+    path = with_stream(tmp_path / "b.dcm", syntax, codings[syntax](beyond), **elements)
     assert unreadable(path) == "UNDECODABLE"
 
 
