@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 #: What foreign decoders raise on bytes they do not like.
 FOREIGN = (*MALFORMED, RuntimeError, OSError, struct.error)
 
+#: Decoders of lossy HTJ2K compute in floats of 24 bits, each in its own order: shades on which all of them agree.
+ROUNDED_SHADES = 1 << 14
+
 
 class Decoder(NamedTuple):
     """A decoder as it is recorded, and the function from one frame to values of shape (rows, columns)."""
@@ -72,9 +75,10 @@ def _direct(function: str) -> Decoder:
     return Decoder("imagecodecs", function, lambda frame, _, __: getattr(imagecodecs, function)(frame))
 
 
-def _high_throughput(frame: Stream, dataset: Dataset, _: Layout) -> NDArray[Any]:
-    """What OpenJPEG makes of an HTJ2K frame and OpenJPH confirms, to the one level that lossy coding leaves open."""
-    rounding = 1 if dataset.file_meta.TransferSyntaxUID == HTJ2K else 0
+def _high_throughput(frame: Stream, dataset: Dataset, layout: Layout) -> NDArray[Any]:
+    """What OpenJPEG makes of an HTJ2K frame and OpenJPH confirms, to the rounding that lossy coding leaves open."""
+    lossy = dataset.file_meta.TransferSyntaxUID == HTJ2K
+    rounding = max(1, (1 << layout.bits_stored) // ROUNDED_SHADES) if lossy else 0
     # any buffer will do, whatever the annotations say
     values = imagecodecs.jpeg2k_decode(frame)  # type: ignore[arg-type]
     other = imagecodecs.htj2k_decode(frame)  # type: ignore[arg-type]

@@ -77,7 +77,9 @@ def full_depth(header: Dataset, decoded: Decoded, shown: tuple[int, steps.Window
         chosen=min(chosen, MOST_PRESETS - 1),
         presets=(_windowed("Window", made),) if made else _presets(header, values, table, chosen),
     )
-    table = _without_padding(table, steps.padding(patterns, header), greys.inverted)
+    choices = steps.voi_choices(header)
+    darkest = choices[chosen].apply(values) if choices else values
+    table = _without_padding(table, steps.padding(patterns, header), -darkest if greys.inverted else darkest)
     same = np.array_equal(table, np.arange(table.size))
     return (decoded.stored if same else table[decoded.stored]), greys
 
@@ -121,9 +123,9 @@ def _tabled(voi: steps.Voi, values: steps.Values, table: Samples) -> Preset:
     )
 
 
-def _without_padding(table: Samples, dark: NDArray[np.bool_], inverted: bool) -> Samples:
+def _without_padding(table: Samples, dark: NDArray[np.bool_], brightness: steps.Values) -> Samples:
     """Padding at the sample that is darkest, as in the picture that is scored."""
     if not dark.any() or dark.all():
         return table
-    kept = table[~dark]
-    return np.where(dark, kept.max() if inverted else kept.min(), table).astype(np.uint16)
+    darkest = table[~dark][np.argmin(brightness[~dark])]
+    return np.where(dark, darkest, table).astype(np.uint16)

@@ -33,7 +33,7 @@ OTHERS = {
     uid.JPEGExtended12Bit: imagecodecs.jpeg8_decode, uid.HTJ2KLossless: imagecodecs.htj2k_decode,
     uid.HTJ2KLosslessRPCL: imagecodecs.htj2k_decode, uid.HTJ2K: imagecodecs.htj2k_decode,
 }  # fmt: skip
-#: Syntaxes whose decoders may differ by one level: their arithmetic is not fixed by the standard.
+#: Syntaxes whose decoders may differ by one level of 14 bits: their arithmetic is not fixed by the standard.
 ROUNDED = (uid.HTJ2K,)
 #: Syntaxes whose values may lie a little beyond the bits stored; they are shown as they are.
 LOSSY = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K)
@@ -54,7 +54,8 @@ def reference(data: bytes, breast: NDArray[np.bool_]) -> Bounds:
     if stored.min() < least or stored.max() > most:
         # what lossy coding added needs one bit more
         dataset.BitsStored += 1
-    levels = (-1, 0, 1) if dataset.file_meta.TransferSyntaxUID in ROUNDED else (0,)
+    off = max(1, 1 << dataset.BitsStored >> 14)
+    levels = (-off, 0, off) if dataset.file_meta.TransferSyntaxUID in ROUNDED else (0,)
     shown = [_shown(np.clip(stored + level, *_range(dataset)), dataset, breast) for level in levels]
     return Bounds(np.min(shown, axis=0), np.max(shown, axis=0))
 

@@ -6,10 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
+    HTJ2K,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -105,6 +107,17 @@ def test_signed_values_survive_compression(tmp_path: Path, syntax: str) -> None:
     expected = read_mammogram(write_dicom(tmp_path / "plain.dcm", Recipe(values, elements=window)))
     path = encapsulated(tmp_path / "a.dcm", syntax, lambda _: CODINGS[UID(syntax)].encode(values, 12), **window)
     assert read_mammogram(path).pixels_sha256 == expected.pixels_sha256
+
+
+def test_lossy_htj2k_of_16_bits_is_read_though_its_decoders_round_differently(tmp_path: Path) -> None:
+    noise = np.random.default_rng(7).integers(0, 4000, breast_values().shape)
+    values = (breast_values().astype(np.int64) * 16 + noise).astype(np.uint16)
+    stream = imagecodecs.htj2k_encode(values, reversible=False)
+    first, second = (np.asarray(one(stream), np.int64) for one in (imagecodecs.jpeg2k_decode, imagecodecs.htj2k_decode))
+    assert 1 < np.abs(first - second).max() <= 4
+    elements = {"BitsStored": 16, "HighBit": 15, "WindowCenter": "32768", "WindowWidth": "65536"}
+    path = encapsulated(tmp_path / "a.dcm", HTJ2K, lambda _: stream, **elements)
+    assert np.abs(read_mammogram(path).pixels * 65535 - first).max() < 0.01
 
 
 def test_where_the_fastest_decoder_refuses_the_next_is_used_and_recorded(

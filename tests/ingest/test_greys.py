@@ -72,6 +72,13 @@ def test_a_lut_gives_the_picture_that_was_scored_as_a_screen_shows_it(tmp_path: 
     assert [preset.name for preset in image.greys.presets] == ["LUT 1 of 1 (SOFTER)", "Window 1"]
 
 
+def test_padding_is_as_dark_as_in_the_picture_where_a_lut_falls(tmp_path: Path) -> None:
+    falling = [lut([65535 - 16 * i for i in range(4096)], 0)]
+    image = deep(write(tmp_path / "a.dcm", VOILUTSequence=falling, PixelPaddingValue=0))
+    assert image.pixels[0, 0] < 0.01
+    np.testing.assert_allclose(as_chosen(image), image.pixels, rtol=0, atol=SCREEN_GREY)
+
+
 def test_signed_values_keep_their_order(tmp_path: Path) -> None:
     values = breast_values().astype(np.int16) - 1500
     elements = {"BitsStored": 16, "HighBit": 15, "WindowCenter": "0", "WindowWidth": "3000"}
