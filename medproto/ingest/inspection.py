@@ -16,6 +16,7 @@ from medproto.config import IngestSettings
 from medproto.errors import InputError, RefusedImage, UnreadableImage
 from medproto.ingest.breast import chest_wall_side
 from medproto.ingest.decoding import decode, read_layout
+from medproto.ingest.frames import ungroup
 from medproto.ingest.header import whole
 from medproto.ingest.mammogram import Mammogram, Mask, Pixels, Side
 from medproto.ingest.opening import is_synthetic, parse, read_bytes, read_header
@@ -147,6 +148,7 @@ def _picture_of_refused(path: Path, settings: IngestSettings, facts: Inspection)
     """The picture of a file that is read and not scored; None where there is no single picture in it."""
     try:
         dataset = parse(read_bytes(path, settings), settings)
+        ungroup(dataset)
         decoded = decode(dataset, read_layout(dataset, settings.max_pixels))
         with ThreadPoolExecutor(max_workers=1) as beside:
             rendered = render(dataset, decoded, settings, beside)

@@ -13,6 +13,7 @@ from medproto.errors import RefusedImage
 from medproto.ingest import pixels as steps
 from medproto.ingest.breast import chest_wall_side
 from medproto.ingest.decoding import decode_unchecked, read_layout
+from medproto.ingest.frames import ungroup
 from medproto.ingest.gate import finding, judge_header, judge_picture, unreadable
 from medproto.ingest.greys import full_depth
 from medproto.ingest.header import number, numbers
@@ -71,6 +72,7 @@ def _rendered(
     _refuse(findings)  # 2
     naming = name_image(dataset)  # 6
     layout = read_layout(dataset, settings.max_pixels)  # 1
+    ungroup(dataset)  # 4
     check_legible(dataset)  # 4
     inverted = steps.is_inverted(dataset)
     decoded, check = decode_unchecked(dataset, layout)
