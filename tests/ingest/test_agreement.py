@@ -10,6 +10,7 @@ import highdicom
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.pixels import apply_rescale, apply_windowing
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -94,6 +95,20 @@ def test_every_variant_agrees(tmp_path: Path, name: str) -> None:
     count = len(VARIANTS[name].elements.get("VOILUTSequence", shown))
     for index in range(count):
         assert np.abs(shown[index] - highdicom_frame(path, index)).max() < 1e-6
+
+
+@pytest.mark.parametrize("slope", ["0.5", "3.774114"])
+def test_a_linear_window_after_a_slope_is_pydicoms_where_highdicom_counts_its_half_step_in_stored_values(
+    tmp_path: Path, slope: str
+) -> None:
+    path = write_dicom(tmp_path / "a.dcm", Recipe(elements={**rescale(slope, "0"), "WindowCenter": "1500"}))
+    (shown,) = ways(path, ADMIT)
+    dataset = dcmread(path)
+    # PS3.3 C.11.2.1.2.1: the window is of values after the modality transformation
+    windowed = apply_windowing(apply_rescale(dataset.pixel_array, dataset), dataset)
+    assert np.abs(shown - windowed / (4095 * float(slope))).max() < 1e-6
+    off = np.abs(shown - highdicom_frame(path)).max()
+    assert 1e-5 < off <= abs(float(slope) - 1) / (4096 - 1)
 
 
 @pytest.mark.parametrize("name", ["MG1_J2KI", "RG3_JPLL", "RG3_J2KR", "RG3_RLE"])
