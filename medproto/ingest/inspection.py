@@ -137,6 +137,9 @@ def _of_header(path: Path, findings: tuple[GateFinding, ...], *, readable: bool)
 
 def _digest(path: Path) -> str | None:
     try:
+        if not path.is_file():
+            # a pipe has no end, perhaps not even a beginning
+            return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,14 @@ def test_a_refused_file_shows_what_was_read_of_it_and_its_picture(tmp_path: Path
     assert refused.tags["PresentationIntentType"] == "FOR PROCESSING"
     assert picture is not None
     assert (tmp_path / "a.png").is_file()
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dcm")
+    shown = facts(tmp_path / "pipe.dcm")
+    assert [one.code for one in shown.findings] == ["UNREADABLE"]
+    assert shown.file_sha256 is None
 
 
 def test_an_unreadable_file_shows_what_its_header_says(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def unwatched(done: int, total: int) -> None:
 def list_files(root: Path) -> tuple[str, ...]:
     """Every plain file below the folder: sorted, relative, posix; links to folders are not followed.
 
+    What macOS puts beside a file on foreign disks, `._` before its name, is passed over.
+
     Raises:
         InputError: the folder is not there or holds no file.
     """
@@ -50,7 +52,8 @@ def list_files(root: Path) -> tuple[str, ...]:
         raise InputError("archive: got no folder of that name, expected the archive's folder or a zip of it")
     paths = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
     # a pipe or a device among them would never end
-    found = [path.relative_to(root).as_posix() for path in paths if path.is_file()]
+    plain = (path for path in paths if path.is_file() and not path.name.startswith("._"))
+    found = [path.relative_to(root).as_posix() for path in plain]
     if not found:
         raise InputError("archive: got an empty folder, expected the archive's files")
     return tuple(sorted(found))

@@ -52,6 +52,13 @@ def test_a_cancer_labels_its_breast_alone(archive: Path) -> None:
     assert all((archive / row.path).is_file() for row in listing.rows)
 
 
+def test_what_macos_puts_beside_files_is_no_image(archive: Path) -> None:
+    expected = list_rsna(archive, tables_only=False)
+    for path in list(archive.rglob("*.*")):
+        (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert list_rsna(archive, tables_only=False) == expected
+
+
 def test_site_machine_age_density_and_implant_are_kept(archive: Path) -> None:
     rows = {row.image: row for row in list_rsna(archive, tables_only=True).rows}
     first, third, last = (rows[name] for name in ("462822612", "220375232", "541722628"))
