@@ -1,10 +1,10 @@
 """Which decoder takes which compressed syntax: the fastest first, the others where it refuses the stream.
 
 The order is the one that `python -m benchmarks` measures. No decoder is under the GPL. Left out on purpose: GDCM for
-JPEG Extended, which can return 12-bit streams as 8-bit garbage instead of refusing them; and OpenJPH through
-imagecodecs alone, which on a broken codestream swallows the error and returns what it has of the picture, the rest
-being whatever lay in memory. HTJ2K is decoded by OpenJPEG and by OpenJPH, and refused where they differ: neither
-notices every broken code-block.
+JPEG Extended, which can return 12-bit streams as 8-bit garbage instead of refusing them; liblj92, which can end the
+process over streams that libjpeg-turbo refuses; and OpenJPH through imagecodecs alone, which on a broken codestream
+swallows the error and returns what it has of the picture, the rest being whatever lay in memory. HTJ2K is decoded by
+OpenJPEG and by OpenJPH, and refused where they differ: neither notices every broken code-block.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _version(package: str) -> str:
 
 
 def _direct(function: str) -> Decoder:
-    """A function of imagecodecs: libjpeg-turbo, liblj92, jpegsof3, CharLS, OpenJPEG."""
+    """A function of imagecodecs: libjpeg-turbo, jpegsof3, CharLS, OpenJPEG."""
     return Decoder("imagecodecs", function, lambda frame, _, __: getattr(imagecodecs, function)(frame))
 
 
@@ -108,7 +108,7 @@ RLE = Decoder(
 GDCM, PILLOW, PYJPEGLS = _plugin("python-gdcm", "gdcm"), _plugin("pillow", "pillow"), _plugin("pyjpegls", "pyjpegls")
 JPEG, JPEG_LS, JPEG_2000 = _direct("jpeg8_decode"), _direct("jpegls_decode"), _direct("jpeg2k_decode")
 HIGH_THROUGHPUT = Decoder("imagecodecs", "jpeg2k_decode", _high_throughput)
-LJPEG, SOF3 = _direct("ljpeg_decode"), _direct("jpegsof3_decode")
+SOF3 = _direct("jpegsof3_decode")
 
 #: Decoders of every compressed syntax that is read, the fastest first.
 DECODERS: dict[str, tuple[Decoder, ...]] = {
@@ -116,8 +116,8 @@ DECODERS: dict[str, tuple[Decoder, ...]] = {
     RLELossless: (RLE,),
     JPEGBaseline8Bit: (JPEG, PILLOW, GDCM),
     JPEGExtended12Bit: (JPEG, PILLOW),
-    JPEGLossless: (JPEG, LJPEG, SOF3, GDCM),
-    JPEGLosslessSV1: (JPEG, LJPEG, SOF3, GDCM),
+    JPEGLossless: (JPEG, SOF3, GDCM),
+    JPEGLosslessSV1: (JPEG, SOF3, GDCM),
     JPEGLSLossless: (JPEG_LS, PYJPEGLS, GDCM),
     JPEGLSNearLossless: (JPEG_LS, PYJPEGLS, GDCM),
     JPEG2000Lossless: (JPEG_2000, PILLOW, GDCM),

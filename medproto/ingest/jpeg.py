@@ -75,7 +75,7 @@ def check_jpeg(stream: Stream, syntax: UID, layout: Layout) -> None:
         UnreadableImage: TRUNCATED, UNDECODABLE, or HOSTILE_SIZE where stream and header differ in size.
     """
     frame: Frame | None = None
-    interval = 0
+    interval, tables = 0, set[int]()
     for segment in segments(stream):
         if segment.marker in FRAMES.get(syntax, ()) and frame is None:
             frame = _frame(segment, syntax, layout)
@@ -87,7 +87,7 @@ def check_jpeg(stream: Stream, syntax: UID, layout: Layout) -> None:
             # ISO 14495-1 C.2.4.1: other types are mapping tables and larger sizes, which no grey picture needs
             raise _broken("a JPEG-LS parameter that is none of the coding")
         elif segment.marker == DHT:
-            _check_huffman(segment.parameters)
+            tables |= _huffman_tables(segment.parameters)
         elif segment.marker == DQT:
             _check_quantisation(segment.parameters)
         elif segment.marker == JFIF and segment.parameters[:5] == b"JFIF\0" and segment.parameters[5:6] != b"\1":
@@ -96,7 +96,7 @@ def check_jpeg(stream: Stream, syntax: UID, layout: Layout) -> None:
         elif segment.marker == SOS:
             if frame is None:
                 raise _broken("a scan before the start of its frame")
-            _check_scan(segment, frame, syntax)
+            _check_scan(segment, frame, syntax, tables)
             return _check_coded(stream, segment.end, frame, interval)
         elif segment.marker not in TABLES:
             raise _broken(f"marker {segment.marker:02X}, which its transfer syntax has no place for")
@@ -148,8 +148,12 @@ def _frame(segment: Segment, syntax: UID, layout: Layout) -> Frame:
     return Frame(segment.marker, precision, rows, columns, component)
 
 
-def _check_huffman(parameters: bytes) -> None:
-    """Huffman tables hold as many codes as they say, of lengths that codes can have (ISO 10918-1 B.2.4.2, C.2)."""
+def _huffman_tables(parameters: bytes) -> set[int]:
+    """Class and number of each table, which holds as many codes as it says, of lengths that codes can have.
+
+    ISO 10918-1 B.2.4.2 and C.2.
+    """
+    found = set()
     position = 0
     while position < len(parameters):
         if parameters[position] >> 4 > 1 or parameters[position] & 0xF > 3:
@@ -165,7 +169,9 @@ def _check_huffman(parameters: bytes) -> None:
         symbols = parameters[position + 17 : end]
         if end > len(parameters) or not symbols or (parameters[position] < 0x10 and max(symbols) > MAX_DIFFERENCE_BITS):
             raise _broken("a Huffman table that is cut, empty or of too large differences")
+        found.add(parameters[position])
         position = end
+    return found
 
 
 def _check_quantisation(parameters: bytes) -> None:
@@ -181,8 +187,8 @@ def _check_quantisation(parameters: bytes) -> None:
         position = end
 
 
-def _check_scan(segment: Segment, frame: Frame, syntax: UID) -> None:
-    """The scan is of that one component; a lossless JPEG-LS allows no error."""
+def _check_scan(segment: Segment, frame: Frame, syntax: UID, defined: set[int]) -> None:
+    """The scan is of that one component; a lossless JPEG-LS allows no error, a lossless JPEG has its table."""
     if len(segment.parameters) != 6 or segment.parameters[:2] != bytes((1, frame.component)):
         raise _broken("a scan of other than the one component")
     _, _, tables, first, second, last = segment.parameters
@@ -195,6 +201,9 @@ def _check_scan(segment: Segment, frame: Frame, syntax: UID) -> None:
         # ISO 10918-1 B.2.3: predictor 1 to 7, no end of a spectral band; a point transform is not lossless
         if not 1 <= first <= 7 or second or last:
             raise _broken("a scan that is not lossless")
+        if tables >> 4 not in defined:
+            # no default stands for it, and decoders may end the process over it
+            raise _broken("a scan without its Huffman table")
     elif first or second not in LAST_COEFFICIENTS or last:
         raise _broken("a scan that is not sequential")
 

@@ -136,6 +136,8 @@ def test_a_restart_that_was_not_announced_is_refused(tmp_path: Path, syntax: str
         (uid.JPEGLSLossless, lambda s: s[:2] + b"\xff\xf8\0\5\4\1\1" + s[2:], "a JPEG-LS parameter"),
         (uid.JPEGLosslessSV1, lambda s: after(s, 0xC4, 5, b"\2"), "more codes than there are"),
         (uid.JPEGLosslessSV1, lambda s: after(s, 0xC4, 20, b"\1"), "a Huffman table that is cut"),
+        (uid.JPEGLosslessSV1, lambda s: s.replace(b"\xff\xc4", b"\xff\xe2"), "a scan without its Huffman table"),
+        (uid.JPEGLosslessSV1, lambda s: after(s, 0xDA, 6, b"\x10"), "a scan without its Huffman table"),
         (uid.JPEGLosslessSV1, lambda s: after(s, 0xC4, 4, b"\x80"), "a class or number that there is none of"),
         (uid.JPEGLosslessSV1, lambda s: after(s, 0xC4, 4, b"\x04"), "a class or number that there is none of"),
         (uid.JPEGBaseline8Bit, lambda s: after(s, 0xDB, 4, b"\x0a"), "a precision or number that there is none of"),
