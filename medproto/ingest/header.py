@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 
 #: What pydicom raises when the bytes of one element do not fit its type.
 MALFORMED = (
@@ -114,6 +115,9 @@ def numbers(header: Dataset, keyword: str) -> list[float]:
     """Finite numbers of an element; empty where one of them is not a number."""
     value = raw(header, keyword)
     found = value if isinstance(value, MultiValue | list | tuple | np.ndarray) else [] if value is None else [value]
+    if any(isinstance(one, BaseTag) for one in found):
+        # of VR AT, which names an element and no amount
+        return []
     try:
         plain = [float(one) for one in found]
     except (TypeError, ValueError):
@@ -130,4 +134,4 @@ def number(header: Dataset, keyword: str, default: float) -> float:
 def whole(header: Dataset, keyword: str) -> int | None:
     """A whole number."""
     value = raw(header, keyword)
-    return int(value) if isinstance(value, int) else None
+    return int(value) if isinstance(value, int) and not isinstance(value, BaseTag) else None

@@ -2,7 +2,7 @@
 
 Decoders make a picture of a corrupt scan too: they fill in what is missing and pass over what is left. Such a picture
 needs more bits than the scan has, or fewer. Nothing is coded for that: every difference from its prediction has a code
-whose length the Huffman table gives.
+whose length the Huffman table gives. Where one made good the other, the last codes are not those of the picture.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ BAND_PX = 128 * 1024
 AC_TABLES = 0x10
 #: Categories of differences, by the bits that their size takes (ISO 10918-1 table H.2).
 CATEGORIES = 17
+#: Values at the end of an interval whose codes are compared, and what they take at most, every byte stuffed.
+TAIL_PX = 16
+TAIL_BYTES = TAIL_PX * 4 * 2 + 4
 #: Length of a difference that the table has no code for, longer than any that has.
 NO_CODE = 255
 #: Prediction from the neighbours on the left, above, and above on the left (ISO 10918-1 table H.1).
@@ -49,13 +52,28 @@ PREDICTORS: dict[int, Callable[[Any, Any, Any], Any]] = {
 PLAIN = frozenset({1, 2, 3, 4})
 
 
+class Table(NamedTuple):
+    """Of a difference of each category: the bits it takes, its code's and its own, and its code."""
+
+    bits: list[int]
+    codes: list[int]
+
+
+class Held(NamedTuple):
+    """Bits between two restart markers, whether the last byte is all zeros or all ones, and the last bytes."""
+
+    bits: int
+    flushed: bool
+    tail: bytes
+
+
 class Coding(NamedTuple):
-    """How a scan is coded: bits a sample, predictor, rows between restarts, bits by category, start of data."""
+    """How a scan is coded: bits a sample, predictor, rows between restarts, codes by category, start of data."""
 
     precision: int
     predictor: int
     restart_rows: int
-    bits: list[int]
+    table: Table
     start: int
 
 
@@ -70,14 +88,15 @@ def check_bits(stream: Stream, values: NDArray[Any]) -> None:
         UnreadableImage: UNDECODABLE where they do not.
     """
     coding = _coding(stream, values.shape)
-    for place, (held, flushed) in enumerate(_held_bits(np.frombuffer(stream, np.uint8, offset=coding.start))):
+    for place, held in enumerate(_held_bits(np.frombuffer(stream, np.uint8, offset=coding.start))):
         part = values[place * coding.restart_rows : (place + 1) * coding.restart_rows]
-        if not 0 <= held - _bits(part, coding) <= (SLACK_BITS if flushed else PADDING_BITS):
+        left = held.bits - _bits(part, coding)
+        if not 0 <= left <= (SLACK_BITS if held.flushed else PADDING_BITS) or not _ends(part, coding, held.tail, left):
             raise unreadable("UNDECODABLE", "its stream does not hold the picture that a decoder makes of it")
 
 
 def _coding(stream: Stream, shape: tuple[int, ...]) -> Coding:
-    precision, interval, tables = 0, 0, dict[int, list[int]]()
+    precision, interval, tables = 0, 0, dict[int, Table]()
     for segment in segments(stream):
         if segment.marker == LOSSLESS:
             precision = segment.parameters[0]
@@ -96,8 +115,8 @@ def _coding(stream: Stream, shape: tuple[int, ...]) -> Coding:
     )
 
 
-def _tables(parameters: bytes) -> dict[int, list[int]]:
-    """By table, the bits of a difference of every category: its code's and its own (ISO 10918-1 B.2.4.2, H.1.2.2)."""
+def _tables(parameters: bytes) -> dict[int, Table]:
+    """Tables by number (ISO 10918-1 B.2.4.2, C.2, H.1.2.2)."""
     found = {}
     position = 0
     while position < len(parameters):
@@ -108,19 +127,20 @@ def _tables(parameters: bytes) -> dict[int, list[int]]:
         position += 17 + len(lengths)
         if number >= AC_TABLES:
             continue
-        bits = [NO_CODE] * CATEGORIES
+        table = Table([NO_CODE] * CATEGORIES, [0] * CATEGORIES)
+        code = before = 0
         for category, length in zip(symbols, lengths, strict=True):
+            code <<= length - before
+            table.codes[category], before = code, length
             # a difference of 2^15 is known by its category alone
-            bits[category] = length + (category if category < 16 else 0)
-        found[number] = bits
+            table.bits[category] = length + (category if category < 16 else 0)
+            code += 1
+        found[number] = table
     return found
 
 
-def _held_bits(coded: NDArray[np.uint8]) -> list[tuple[int, bool]]:
-    """Bits between restart markers, up to the end of image, and whether the last byte is all zeros or all ones.
-
-    The zeros that are stuffed behind 0xFF are none of them.
-    """
+def _held_bits(coded: NDArray[np.uint8]) -> list[Held]:
+    """What lies between restart markers, up to the end of image, without the zeros that are stuffed behind 0xFF."""
     marked = np.flatnonzero(coded[:-1] == 0xFF)
     following = coded[marked + 1]
     restarts = marked[(following >= FIRST_RESTART) & (following <= LAST_RESTART)]
@@ -130,7 +150,29 @@ def _held_bits(coded: NDArray[np.uint8]) -> list[tuple[int, bool]]:
     stuffed = np.diff(np.searchsorted(marked[following == 0], bounds), prepend=0)
     # what is stuffed behind a last byte of ones is a zero
     flushed = np.isin(coded[bounds - 1], (0x00, 0xFF))
-    return [(int(held), bool(alike)) for held, alike in zip(8 * (lengths - stuffed), flushed, strict=True)]
+    tails = (coded[max(0, bound - TAIL_BYTES) : bound].tobytes().replace(b"\xff\0", b"\xff") for bound in bounds)
+    return [
+        Held(int(held), bool(alike), tail)
+        for held, alike, tail in zip(8 * (lengths - stuffed), flushed, tails, strict=True)
+    ]
+
+
+def _ends(values: NDArray[Any], coding: Coding, tail: bytes, left: int) -> bool:
+    """Whether the codes of the interval's last values are its last bits, but for those that are left.
+
+    A decoder that passes over bits at one place and makes up as many at the end takes no more than there are.
+    """
+    start = None if len(values) > 1 else 1 << (coding.precision - 1)
+    band = values[-2:].astype(np.uint16 if coding.predictor in PLAIN else np.int32)
+    last = _differences(band, coding.predictor, start)[-1, -TAIL_PX:].astype(np.uint16).view(np.int16)
+    expected = length = 0
+    for difference in last.tolist():
+        category = abs(difference).bit_length()
+        bits = coding.table.bits[category]
+        own = difference + (difference < 0) * ((1 << category) - 1) if category < 16 else 0
+        expected = expected << bits | coding.table.codes[category] << (category if category < 16 else 0) | own
+        length += bits
+    return int.from_bytes(tail, "big") >> left & ((1 << length) - 1) == expected
 
 
 def _bits(values: NDArray[Any], coding: Coding) -> int:
@@ -139,7 +181,7 @@ def _bits(values: NDArray[Any], coding: Coding) -> int:
     kind = np.uint16 if coding.predictor in PLAIN else np.int32
     height = max(1, BAND_PX // columns)
     reached = np.empty((min(height, rows), columns), np.bool_)
-    total: int = rows * columns * coding.bits[0]
+    total: int = rows * columns * coding.table.bits[0]
     for top in range(0, rows, height):
         # with the row before, from which the first of the band is predicted
         band = values[max(0, top - 1) : top + height].astype(kind, copy=False)
@@ -150,7 +192,7 @@ def _bits(values: NDArray[Any], coding: Coding) -> int:
         for category in range(1, int(sizes.max()).bit_length() + 1):
             # comparing is quicker than looking up, and most differences are small
             large = np.greater_equal(sizes, 1 << (category - 1), out=reached[: len(sizes)])
-            total += int(np.count_nonzero(large)) * (coding.bits[category] - coding.bits[category - 1])
+            total += int(np.count_nonzero(large)) * (coding.table.bits[category] - coding.table.bits[category - 1])
     return total
 
 

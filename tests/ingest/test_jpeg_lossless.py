@@ -53,6 +53,18 @@ def test_every_predictor_and_depth_takes_the_bits_of_its_scan(predictor: int, bi
         check_bits(stream, changed)
 
 
+def test_two_differences_in_the_other_order_take_as_many_bits_and_are_refused() -> None:
+    values = picture(12)
+    values[-1, -2] = values[-1, -3] + 1
+    values[-1, -1] = values[-1, -2] + 30
+    swapped = values.copy()
+    swapped[-1, -2] = values[-1, -3] + 30
+    stream = coded(values, 12)
+    check_bits(stream, values)
+    with pytest.raises(UnreadableImage, match="does not hold the picture"):
+        check_bits(stream, swapped)
+
+
 def test_the_real_encoders_of_the_shared_files_pass_and_a_changed_pixel_does_not(shared_data: Path) -> None:
     for name in ("GH133", "RG3_JPLL"):
         stream = only_frame(dcmread(shared_data / "dicom" / f"{name}.dcm").PixelData)

@@ -30,6 +30,9 @@ def with_raw(path: Path, tag: int, vr: bytes, value: bytes) -> Path:
     "tag, vr, value, words",
     [
         (0x00281053, b"DS", b"abc ", "RescaleSlope cannot be read"),
+        (0x00281053, b"AT", b"\3\0\4\0", "RescaleSlope cannot be read"),
+        (0x00281050, b"AT", b"\3\0\4\0", "a window cannot be read"),
+        (0x00280120, b"AT", b"\3\0\4\0", "PixelPaddingValue cannot be read"),
         (0x00281053, b"DS", b"1\\2 ", "RescaleSlope cannot be read"),
         (0x00281053, b"DS", b"nan ", "RescaleSlope cannot be read"),
         (0x00281052, b"OB", b"\1\2", "RescaleIntercept cannot be read"),
