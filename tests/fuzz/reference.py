@@ -56,7 +56,10 @@ def reference(data: bytes, breast: NDArray[np.bool_]) -> Bounds:
         dataset.BitsStored += 1
     off = max(1, 1 << dataset.BitsStored >> 14)
     levels = (-off, 0, off) if dataset.file_meta.TransferSyntaxUID in ROUNDED else (0,)
-    shown = [_shown(np.clip(stored + level, *_range(dataset)), dataset, breast) for level in levels]
+    near = [np.clip(stored + level, *_range(dataset)) for level in levels]
+    # each end of a window over the breast may be off by a level of its own
+    lows, highs = (set(ends) for ends in zip(*(_percentile_window(one, dataset, breast) for one in near), strict=True))
+    shown = [_shown(one, dataset, (low, high)) for one in near for low in lows for high in highs]
     return Bounds(np.min(shown, axis=0), np.max(shown, axis=0))
 
 
@@ -111,11 +114,15 @@ def strictly_decoded(decode: Callable[[bytes], NDArray[Any]], frame: bytes) -> N
     return array
 
 
-def _shown(stored: Values, dataset: Dataset, breast: NDArray[np.bool_]) -> Values:
+def _percentile_window(stored: Values, dataset: Dataset, breast: NDArray[np.bool_]) -> tuple[float, float]:
+    """The window of an image that stores none."""
+    return _percentiles(_modality(stored, dataset), dataset, breast & ~_padding(stored, dataset))
+
+
+def _shown(stored: Values, dataset: Dataset, window: tuple[float, float]) -> Values:
     """Modality, VOI, inversion, in this order (PS3.3 C.11.1, C.11.2, C.7.6.3.1.2), and padding."""
     every = np.arange(_range(dataset)[0], _range(dataset)[1] + 1, dtype=np.float64)
     padded, never = _padding(stored, dataset), _padding(every, dataset)
-    window = _percentiles(_modality(stored, dataset), dataset, breast & ~padded)
     final = _final(stored, dataset, window)
     if padded.any() and not never.all():
         final[padded] = _final(every[~never], dataset, window).min()
